@@ -1,0 +1,50 @@
+"""What can go wrong on request: one base class, and the sentence that names the nearest legal word.
+
+Every message says what was asked, what was got and what is possible. Bugs of ours are asserts, never these.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PoolsearchError(ValueError):
+    """The request can't be carried out; the text is one plain sentence (or two) for the person who asked."""
+
+
+class PlanError(PoolsearchError):
+    """A Plan or PoolSpec that is misspelt or can't exist (floor 0: before any backbone is looked at)."""
+
+
+class WindowError(PoolsearchError):
+    """A window that doesn't fit the map it stands on."""
+
+
+class SiteError(PoolsearchError):
+    """A Plan that names a site the backbone doesn't have, or asks of a site what it can't do."""
+
+
+class ConfigError(PoolsearchError):
+    """A sweep config with an unknown key, a wrong type or a value out of range."""
+
+
+class StudyError(PoolsearchError):
+    """A study that is taken, of other objectives, or can't be read."""
+
+
+class BusyError(PoolsearchError):
+    """Another coordinator holds the study (exit code 75)."""
+
+
+class TrialFailed(PoolsearchError):
+    """A trial that ended without a usable result; the text is the reason kept with it."""
+
+
+def unknown(what: str, got: str, possible: Iterable[str], where: str = "") -> str:
+    """Return the sentence for an unknown word: what was got, the nearest legal word, all the legal words."""
+    words = list(possible)
+    near = difflib.get_close_matches(got.lower(), words, n=1, cutoff=0.5)
+    guess = f" Did you mean '{near[0]}'?" if near else ""
+    place = f" in '{where}'" if where else ""
+    return f"Unknown {what} '{got}'{place}.{guess} Possible: {', '.join(words) or 'none'}."

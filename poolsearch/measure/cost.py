@@ -1,0 +1,81 @@
+"""What each layer costs, from the replay: shape, parameters, MACs, bytes, receptive field. Nothing is computed.
+
+Covers one image in float32 on the way forward. MACs are those of convolutions and fully connected layers, blur
+filters included (they are convolutions); comparisons and additions of poolings are not MACs and not in here.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from poolsearch.plan import Plan
+from poolsearch.rows import LayerRow, Totals
+from poolsearch.surgery import check, find_sites, replayed
+from poolsearch.surgery.edits import learned_numbers
+from poolsearch.surgery.trace import Call
+from poolsearch.windows import spread
+
+_FLOAT32 = 4  # bytes
+
+_WORDS = {
+    "conv2d": "conv", "batch_norm": "norm", "hardtanh": "relu6", "max_pool2d": "max", "avg_pool2d": "avg",
+    "adaptive_avg_pool2d": "average", "adaptive_max_pool2d": "maximum", "add_": "add",
+}  # fmt: skip
+
+
+def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
+    """Return one row for each layer of the rebuilt network, in the order they run.
+
+    Raises PlanError or SiteError when the Plan can't run.
+    """
+    plan = check(plan)
+    trace, shapes, seen = replayed(plan)
+    home = {member.path: site.name for site in find_sites(plan.backbone, plan.size) for member in site.members}
+    rows = []
+    for index, call in enumerate(trace.calls[1:], start=1):
+        source = shapes[call.inputs[0]]
+        shape = shapes[index]
+        learned = learned_numbers(call.spec, source[1]) if call.spec else 0
+        rows.append(
+            LayerRow(
+                path=call.path or "forward",
+                op=str(call.spec) if call.spec else _WORDS.get(call.op, call.op),
+                site=call.site or home.get(call.path or "forward", ""),
+                shape=shape[1:],
+                parameters=call.parameters + learned,
+                macs=_macs(call, source, shape),
+                bytes=0 if call.inplace or call.op == "flatten" else prod(shape) * _FLOAT32,
+                field_px=seen[index].pixels,
+                jump_px=seen[index].jump,
+            )
+        )
+    return tuple(rows)
+
+
+def _macs(call: Call, source: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    if call.op == "conv2d":
+        return prod(shape) * call.weight[1] * call.weight[2] * call.weight[3]
+    if call.op == "linear":
+        return prod(shape) * call.weight[1]
+    if call.spec is None:
+        return 0
+    if call.spec.kind == "conv":
+        return prod(shape[2:]) * learned_numbers(call.spec, source[1])
+    if call.spec.kind == "blur":
+        return prod(shape) * prod(spread(call.spec.kernel, 2, 1))
+    if call.spec.kind == "max-blur":
+        return prod(shape) * int(call.spec.option("taps")) ** 2
+    return 0
+
+
+def totals(rows: tuple[LayerRow, ...]) -> Totals:
+    """Return the sums of a Plan's layers, and its last map before the head."""
+    maps = [row for row in rows if len(row.shape) == 3 and row.field_px != float("inf") and row.site != "head"]
+    last = maps[-1] if maps else rows[-1]
+    return Totals(
+        parameters=sum(row.parameters for row in rows),
+        macs=sum(row.macs for row in rows),
+        activation_bytes=sum(row.bytes for row in rows),
+        last_map=(last.height, last.width),
+        field_px=last.field_px,
+    )

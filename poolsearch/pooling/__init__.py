@@ -1,0 +1,76 @@
+"""Every pooling there is, under the names of `poolsearch.kinds`: one registry, one way to build, one way to apply.
+
+A new pooling is one function here, its line below, and its record in `kinds.KINDS`; the battery in
+tests/test_pooling.py then runs over it, and the pages, the search space and the docs show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from poolsearch.plan import PoolSpec
+from poolsearch.pooling.antialiased import blur_pool, max_blur_pool
+from poolsearch.pooling.geometry import axes_of
+from poolsearch.pooling.heads import GeM, global_avg, global_max
+from poolsearch.pooling.learned import StridedConv
+from poolsearch.pooling.windowed import avg_pool, lp_pool, max_pool, soft_pool, subsample
+from poolsearch.windows import pooled_size
+
+Function = Callable[[Tensor, PoolSpec], Tensor]
+Build = Callable[[PoolSpec, int, int], nn.Module]
+
+
+class Pooling(nn.Module):
+    """Return function(x, spec): the module of a pooling without learned numbers."""
+
+    def __init__(self, function: Function, spec: PoolSpec) -> None:
+        super().__init__()
+        self.function = function
+        self.spec = spec
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, self.spec)
+
+    def extra_repr(self) -> str:
+        return str(self.spec)
+
+
+def fixed(function: Function) -> Build:
+    """Return the builder of a pooling that is a plain function."""
+    return lambda spec, channels, axes: Pooling(function, spec)
+
+
+POOLINGS: dict[str, Build] = {
+    "max": fixed(max_pool),
+    "avg": fixed(avg_pool),
+    "lp": fixed(lp_pool),
+    "soft": fixed(soft_pool),
+    "blur": fixed(blur_pool),
+    "max-blur": fixed(max_blur_pool),
+    "conv": StridedConv,
+    "subsample": fixed(subsample),
+    "global-avg": fixed(global_avg),
+    "global-max": fixed(global_max),
+    "gem": GeM,
+}
+
+
+def build(spec: PoolSpec, channels: int, axes: int = 2) -> nn.Module:
+    """Return the module of a spec for maps of this many channels and axes."""
+    return POOLINGS[spec.kind](spec, channels, axes)
+
+
+def pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return x pooled, (N, C, *output): x is (N, C, L), (N, C, H, W) or (N, C, D, H, W).
+
+    A learned kind is built with the weights of seed 0. Raises WindowError when the window doesn't fit.
+    """
+    pooled_size(spec, axes_of(x))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = build(spec, x.shape[1], x.dim() - 2).to(x.device, x.dtype)
+    y: Tensor = module(x)
+    return y

@@ -1,0 +1,51 @@
+"""What all windowed operators share: explicit padding, and the view of every window.
+
+torch's own operators take symmetric padding of at most half the kernel. Everything else (other amounts, SAME, the
+overhang of ceil mode) is written into the map here, with a value that can't change the result.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from poolsearch.plan import PoolSpec
+from poolsearch.windows import Window, window
+
+
+def axes_of(x: Tensor) -> tuple[int, ...]:
+    """Return the spatial sizes of a (N, C, ...) tensor, in pixels."""
+    return tuple(x.shape[2:])
+
+
+def on(spec: PoolSpec, x: Tensor) -> Window:
+    """Return the spec's window on this tensor's map."""
+    return window(spec, axes_of(x))
+
+
+def pad(x: Tensor, amounts: tuple[tuple[int, int], ...], value: float = 0.0, mode: str = "constant") -> Tensor:
+    """Return x with (begin, end) pixels added to each spatial axis; x itself when there are none."""
+    if not any(map(any, amounts)):
+        return x
+    flat = [n for pair in reversed(amounts) for n in pair]  # torch wants the last axis first
+    return F.pad(x, flat, mode=mode) if mode != "constant" else F.pad(x, flat, value=value)
+
+
+def with_overhang(win: Window, sizes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Return (begin, end) for each axis so that plain floor windows on the padded map are the spec's windows."""
+    return tuple((b, e + over) for (b, e), over in zip(win.padding, win.overhang(sizes), strict=True))
+
+
+def gather(x: Tensor, win: Window, value: float = 0.0) -> Tensor:
+    """Return every window's numbers, (N, C, *output, window elements); the padding holds `value`."""
+    view = pad(x, with_overhang(win, axes_of(x)), value)
+    for axis, (kernel, stride) in enumerate(zip(win.kernel, win.stride, strict=True)):
+        view = view.unfold(2 + axis, kernel, stride)
+    return view.flatten(2 + len(win.kernel))
+
+
+def real(x: Tensor, win: Window) -> Tensor:
+    """Return which window elements are pixels and not padding, bool (1, 1, *output, window elements)."""
+    ones = torch.ones((1, 1, *axes_of(x)), dtype=torch.bool, device=x.device)
+    return gather(ones, win, value=False)

@@ -1,0 +1,53 @@
+"""Poolings of the whole map to one number a channel, (N, C, ...) to (N, C, 1, ...)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from poolsearch.plan import PoolSpec
+
+_ADAPTIVE: tuple[Callable[..., Tensor], ...] = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+
+
+def global_avg(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return the mean of each map, (N, C, 1, ...)."""
+    return x.mean(tuple(range(2, x.dim())), keepdim=True)
+
+
+def global_max(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return the maximum of each map, (N, C, 1, ...).
+
+    Not amax: that keeps its output for the backward pass, and an in-place dropout behind it would spoil it.
+    """
+    return _ADAPTIVE[x.dim() - 3](x, 1)
+
+
+class GeM(nn.Module):
+    """Return (mean max(x, ε)^p)^(1/p) of each map, (N, C, 1, ...); p is learned and shared by all channels.
+
+    Computed as exp((logsumexp(p log x) - log n) / p) in float32: x^p itself is infinite in float16 at x = 50, p = 3.
+    Values below ε get no gradient. Source: Radenović, Tolias, Chum 2019.
+    """
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__()
+        self.spec = spec
+        self.epsilon = 1e-6
+        self.p = nn.Parameter(torch.tensor([spec.option("p")]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = tuple(range(2, x.dim()))
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        p = self.p.to(wide.dtype)
+        pixels = x[0, 0].numel()
+        logs = torch.logsumexp(p * wide.clamp_min(self.epsilon).log(), maps, keepdim=True)
+        # a copy: exp keeps its output for the backward pass, and an in-place dropout may follow
+        return ((logs - log(pixels)) / p).exp().to(x.dtype, copy=True)
+
+    def extra_repr(self) -> str:
+        return str(self.spec)

@@ -1,0 +1,97 @@
+"""Poolings over a window without learned numbers: max, average, Lp, soft, subsample.
+
+Each is a function of (x, spec) for x of (N, C, L), (N, C, H, W) or (N, C, D, H, W), and returns the pooled map with
+the sizes of `windows.pooled_size`. torch's own operator is used wherever torch has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from poolsearch.plan import PoolSpec
+from poolsearch.pooling.geometry import axes_of, gather, on, pad, real, with_overhang
+from poolsearch.windows import Window
+
+_MAX: tuple[Callable[..., Tensor], ...] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
+_AVG: tuple[Callable[..., Tensor], ...] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
+
+
+def max_pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return the largest value of each window; padding never wins, the gradient goes to the first winner."""
+    return maximum(x, on(spec, x))
+
+
+def maximum(x: Tensor, win: Window) -> Tensor:
+    """Return the maximum of each window of a window given in numbers."""
+    native = _MAX[len(win.kernel) - 1]
+    if win.symmetric:
+        begins = tuple(b for b, _ in win.padding)
+        return native(x, win.kernel, win.stride, begins, win.dilation, ceil_mode=win.ceil)
+    padded = pad(x, with_overhang(win, axes_of(x)), float("-inf"))
+    return native(padded, win.kernel, win.stride, 0, win.dilation)
+
+
+def avg_pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return the mean of each window. Counted padding is zeros in the sum and in the divisor; ceil's overhang never.
+
+    With explicit or SAME padding the mean of the map is divided by the mean of what counts, which is the same rule.
+    """
+    win = on(spec, x)
+    native = _AVG[len(win.kernel) - 1]
+    if win.symmetric:
+        begins = tuple(b for b, _ in win.padding)
+        return native(x, win.kernel, win.stride, begins, win.ceil, spec.counted)
+    sizes = axes_of(x)
+    ones = x.new_ones((1, 1, *sizes))
+    if spec.counted:
+        ones = pad(ones, win.padding, 1.0)
+        ones = pad(ones, tuple((0, over) for over in win.overhang(sizes)))
+    else:
+        ones = pad(ones, with_overhang(win, sizes))
+    total = native(pad(x, with_overhang(win, sizes)), win.kernel, win.stride)
+    return total / native(ones, win.kernel, win.stride)
+
+
+def lp_pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return (Σ |x|^norm)^(1/norm) of each window: the sum form of torch and ONNX, with |x|, so never NaN.
+
+    Each map is divided by its largest |x| first, so that neither 1e-23 vanishes nor 1e20 overflows; the gradient of
+    an all-zero window is zero. Unlike torch's lp_pool2d, ceil mode does not inflate the last windows.
+    """
+    win, norm = on(spec, x), spec.option("norm")
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    magnitude = wide.abs()
+    maps = tuple(range(2, x.dim()))
+    largest = magnitude.detach().amax(maps, keepdim=True).clamp_min(torch.finfo(wide.dtype).tiny)
+    native = _AVG[len(win.kernel) - 1]
+    powered = pad((magnitude / largest).pow(norm), with_overhang(win, axes_of(x)))
+    mean = native(powered, win.kernel, win.stride)
+    some = mean > 0
+    elements = float(torch.Size(win.kernel).numel())
+    root = torch.where(some, mean, 1.0).mul(elements).pow(1.0 / norm)
+    return (torch.where(some, root, 0.0) * largest).to(x.dtype)
+
+
+def soft_pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return Σ softmax(beta·x) x of each window; padding has no weight. beta 0 is the average of the real pixels.
+
+    The softmax subtracts each window's own maximum, so it is finite for any spread (the ratio form exp(x)·x / exp(x)
+    overflows at 10 in float16). Its gradient may be negative for small values of a window.
+    """
+    win = on(spec, x)
+    values = gather(x, win)
+    logits = values * spec.option("beta")
+    if any(map(any, with_overhang(win, axes_of(x)))):
+        logits = logits.masked_fill(~real(x, win), float("-inf"))
+    return (torch.softmax(logits, -1) * values).sum(-1)
+
+
+def subsample(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return every stride-th value, no filter: what a stride alone does."""
+    for axis, step in enumerate(on(spec, x).stride, start=2):
+        x = x[(slice(None),) * axis + (slice(None, None, step),)]
+    return x.clone()

@@ -1,0 +1,184 @@
+"""What travels from work to figures and pages: frozen records of plain numbers, each with its unit in its name.
+
+No torch, no study, no session. Arrays are numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolsearch.plan import Plan, PoolSpec
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One reduction of a site: a pooling, or a strided convolution, and where a pooling may hang behind it."""
+
+    path: str
+    form: Literal["pooling", "convolution", "function"]
+    text: str  # what the published network has there
+    spec: PoolSpec | None
+    call: int  # index in the trace
+    channels: int  # that a pooling behind it would see
+    activation: int | None = None  # call of the activation behind a convolution
+    anchor: tuple[Literal["after", "before"], str] | None = None  # module whose output or input that activation is
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in a backbone where height and width shrink; parallel branches that must agree are one site."""
+
+    name: str
+    role: Literal["trunk", "head"]
+    members: tuple[Member, ...]
+    channels: int
+    before: tuple[int, int]  # height and width that enter, in pixels
+    after: tuple[int, int]
+    locked: str = ""  # why nothing else can stand here, in words
+
+    @property
+    def main(self) -> Member:
+        """Return the member that gives the site its published spec: the one on the longest path."""
+        return self.members[0]
+
+    @property
+    def published(self) -> PoolSpec | None:
+        """Return what the published network has here (None where no PoolSpec says it)."""
+        return self.main.spec
+
+    @property
+    def form(self) -> Literal["pooling", "convolution", "function"]:
+        """Return the form of the main member."""
+        return self.main.form
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer of a rebuilt network for one image: nothing was computed to know this."""
+
+    path: str
+    op: str
+    site: str
+    shape: tuple[int, ...]  # (C, H, W), or (features,)
+    parameters: int
+    macs: int  # multiply-accumulates
+    bytes: int  # of its output in float32; 0 when it writes over its input
+    field_px: float  # receptive field in input pixels; infinite behind a global pooling
+    jump_px: float  # input pixels between two neighbouring outputs
+
+    @property
+    def height(self) -> int:
+        """Return the height of the map in pixels (1 for a vector)."""
+        return self.shape[1] if len(self.shape) == 3 else 1
+
+    @property
+    def width(self) -> int:
+        """Return the width of the map in pixels (1 for a vector)."""
+        return self.shape[2] if len(self.shape) == 3 else 1
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The sums over the layers of one Plan."""
+
+    parameters: int
+    macs: int
+    activation_bytes: int
+    last_map: tuple[int, int]  # height and width in pixels, before the head
+    field_px: float  # receptive field of that map
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch of training, measured on the validation images."""
+
+    epoch: int
+    train_loss: float
+    loss: float
+    accuracy: float  # top-1, 0 to 1
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """How long one forward pass takes; CPU time of the calling thread and wall time, both kept."""
+
+    plan: str
+    batch: int
+    calls: int
+    device: str
+    cpu_ms: float  # median thread_time
+    p10_ms: float  # 10th and 90th percentile of the figure to compare
+    p90_ms: float
+    wall_ms: float  # median
+    wall_p95_ms: float
+
+    @property
+    def ms(self) -> float:
+        """Return the figure to compare: thread time on a CPU (preemption is not in it), wall time on a GPU."""
+        return self.cpu_ms if self.device == "cpu" else self.wall_ms
+
+    @property
+    def busy(self) -> bool:
+        """Return whether the machine was so busy that wall time says little (over 1.1 times the CPU time)."""
+        return self.device == "cpu" and self.wall_ms > 1.1 * self.cpu_ms
+
+
+@dataclass(frozen=True)
+class MapsRow:
+    """The feature maps of one layer for one image."""
+
+    layer: str
+    maps: Array  # (C, H, W)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often each activation value occurs: counts between edges, and the share of exact zeros."""
+
+    edges: Array
+    counts: NDArray[np.int64]
+    zeros: float
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial of a sweep as pages and tables see it."""
+
+    number: int
+    state: Literal["waiting", "running", "complete", "failed"]
+    plan: Plan
+    accuracy: float | None = None  # top-1 on the validation images
+    loss: float | None = None
+    test_accuracy: float | None = None
+    latency_ms: float | None = None
+    latency_p90_ms: float | None = None
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    seed: int = 0
+    reason: str = ""
+    curve: tuple[EpochRow, ...] = ()
+    on_front: bool = False
+    published: bool = False
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """Where a sweep stands, as its coordinator last wrote it."""
+
+    study: str
+    state: Literal["starting", "running", "stopping", "stopped", "done", "failed", "lost"]
+    trials: int
+    complete: int = 0
+    failed: int = 0
+    running: tuple[tuple[int, str], ...] = ()  # number and text of what is being trained
+    elapsed_s: float = 0.0
+    left_s: float | None = None  # None until three trials are done
+    message: str = ""

@@ -1,0 +1,44 @@
+"""The frame that every page stands in: window title, logo, navigation. Pages draw themselves.
+
+Streamlit runs this file from the top for every visitor and every click, so nothing here may be slow.
+"""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = Path(__file__).parents[1]
+STATIC = Path(__file__).parent / "static"
+ABOUT = """\
+**Poolsearch** shows how a network throws pixels away: choose a pooling by hand, put it into a real backbone,
+and search for the places where it pays."""
+
+# Streamlit puts the folder of this script on the path; the pages import `poolsearch` from the folder above.
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+
+def page(name: str, title: str, icon: str, default: bool = False) -> st.Page:
+    """Return the page in `pages/`; its file name is also its address."""
+    return st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:", default=default)
+
+
+st.set_page_config(
+    page_title="Poolsearch",
+    page_icon=STATIC / "icon.png",  # a Material icon here would be fetched from the web
+    layout="wide",
+    initial_sidebar_state=290,
+    menu_items={"About": ABOUT},
+)
+st.logo(STATIC / "logo.svg", size="large", icon_image=STATIC / "icon.png")
+st.navigation(
+    [
+        page("by_hand", "Pooling by hand", "grid_on", default=True),
+        page("backbone", "Backbone", "account_tree"),
+        page("maps", "Feature maps", "blur_on"),
+        page("sweeps", "Sweeps", "rocket_launch"),
+        page("pareto", "Pareto front", "scatter_plot"),
+    ],
+    position="top",
+).run()

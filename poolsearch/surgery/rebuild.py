@@ -1,0 +1,96 @@
+"""Rebuild a backbone for a Plan: the published network, edited in place, every other weight and key kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from poolsearch import backbones, pooling
+from poolsearch.errors import SiteError
+from poolsearch.plan import Plan
+from poolsearch.surgery.edits import Edit, Hang, Restride, Swap, canonical, edits
+
+CHILD = "pooling"  # name under which a hung pooling is a child of its module
+
+
+class PoolAfter:
+    """Forward hook: the module's output goes through its child `pooling`. A class, so that models pickle."""
+
+    def __call__(self, module: nn.Module, _: Any, output: Tensor) -> Tensor:
+        pooled: Tensor = module.get_submodule(CHILD)(output)
+        return pooled
+
+
+class PoolBefore:
+    """Forward pre-hook: the module's input goes through its child `pooling` first."""
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (module.get_submodule(CHILD)(inputs[0]), *inputs[1:])
+
+
+def rebuild(
+    plan: Plan,
+    classes: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    weights: dict[str, Tensor] | None = None,
+) -> nn.Module:
+    """Return the network of a Plan, with the random weights of this seed or with those given.
+
+    The published weights of a seed are drawn first, so that two Plans of one seed differ only where they say so.
+    Raises SiteError when the Plan can't run at its input size, before any weight exists.
+    """
+    from poolsearch.surgery import check
+
+    plan = check(plan)
+    model = backbones.build(plan, classes, seed, device)
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        torch.manual_seed(seed)
+        for edit in edits(plan):
+            _apply(model, edit)
+    if weights is not None:
+        _load(model, weights, plan)
+    return model
+
+
+def _apply(model: nn.Module, edit: Edit) -> None:
+    if isinstance(edit, Swap):
+        parent, _, name = edit.path.rpartition(".")
+        setattr(model.get_submodule(parent), name, pooling.build(edit.spec, edit.channels))
+    elif isinstance(edit, Restride):
+        conv = model.get_submodule(edit.path)
+        assert isinstance(conv, nn.Conv2d)
+        conv.stride = edit.stride
+        if edit.pointwise:
+            _make_pointwise(conv)
+    else:
+        _hang(model.get_submodule(edit.path), edit)
+
+
+def _make_pointwise(conv: nn.Conv2d) -> None:
+    """Turn a convolution into 1x1; the kernel's sum keeps its answer to a constant map."""
+    conv.weight = nn.Parameter(conv.weight.detach().sum((2, 3), keepdim=True))
+    conv.kernel_size, conv.padding, conv.dilation = (1, 1), (0, 0), (1, 1)
+    conv._reversed_padding_repeated_twice = [0, 0, 0, 0]
+
+
+def _hang(module: nn.Module, edit: Hang) -> None:
+    module.add_module(CHILD, pooling.build(edit.spec, edit.channels))
+    if edit.side == "after":
+        module.register_forward_hook(PoolAfter())
+    else:
+        module.register_forward_pre_hook(PoolBefore())
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor], plan: Plan) -> None:
+    own = model.state_dict()
+    missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
+    shapes = [key for key in own if key in weights and own[key].shape != weights[key].shape]
+    if missing or extra or shapes:
+        parts = [f"{len(missing)} missing ({missing[0]} ...)"] if missing else []
+        parts += [f"{len(extra)} unknown ({extra[0]} ...)"] if extra else []
+        parts += [f"{len(shapes)} of another shape ({shapes[0]} ...)"] if shapes else []
+        raise SiteError(f"These weights are not those of '{canonical(plan)}': {', '.join(parts)}.")
+    model.load_state_dict(weights)

@@ -1,0 +1,250 @@
+"""Sites, replay and rebuilding, against the real networks of torch and torchvision."""
+
+import copy
+import io
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from poolsearch import backbones
+from poolsearch.backbones import BACKBONES
+from poolsearch.errors import PlanError, PoolsearchError, SiteError
+from poolsearch.kinds import HEADS
+from poolsearch.measure.cost import layer_rows, totals
+from poolsearch.plan import Plan, PoolSpec
+from poolsearch.surgery import check, find_sites, possible_kinds, rebuild, replayed
+from poolsearch.surgery.record import record, record_calls
+from poolsearch.surgery.replay import sizes
+from poolsearch.windows import Window
+
+SMALL = {"smallnet": "1x20x20", "alexnet": "3x96x96"}
+every_backbone = pytest.mark.parametrize("name", BACKBONES)
+
+PLANS = [
+    "smallnet/1x20x20: stage1=conv k3 s2 p1; stage3=soft k2 s1; head=gem",
+    "smallnet/3x33x27: stage1=max-blur k3 s2 p1; stage2=lp k2 s2; stage3=subsample s2; head=global-max",
+    "resnet18/3x64x64: stem=avg k2 s2",
+    "resnet18/3x65x65: conv1=avg k2 s2 before; stem=max-blur k3 s2 p1; layer2=max-blur k3 s2 p1; layer3=max k3 s2 p1",
+    "resnet18/3x64x64: layer2=conv k3 s1 p1; layer3=avg k2 s2 before; layer4=avg k2 s2 hybrid; head=global-max",
+    "vgg11_bn/3x64x64: stage1=avg k2 s2; stage2=blur k3 s2 p1; stage5=max k2 s1",
+    "mobilenet_v2/3x64x64: stage1=blur k3 s2 p1; stage3=max k2 s2; stage4=avg k3 s2 p1 before; stage5=lp k2 s2 hybrid",
+    "alexnet/3x96x96: stage1=max-blur k3 s4 p1; stage2=avg k3 s2 same-upper",
+]
+every_plan = pytest.mark.parametrize("text", PLANS)
+
+
+def usual(name):
+    return backbones.published(f"{name}/{SMALL.get(name, '3x64x64')}")
+
+
+def image(plan, batch=2):
+    return torch.randn(batch, *plan.size, generator=torch.Generator().manual_seed(1))
+
+
+def outputs_of_modules(model, x):
+    """Run the model and keep the shape of each leaf's last output: what the replay must have said."""
+    shapes = {}
+
+    def keep(name):
+        return lambda module, inputs, out: shapes.__setitem__(name, tuple(out.shape[1:]))
+
+    for name, module in model.named_modules():
+        if next(module.children(), None) is None:
+            module.register_forward_hook(keep(name))
+    with torch.no_grad():
+        model.eval()(x)
+    return shapes
+
+
+# ------------------------------------------------------------------------------------------------------------ sites
+
+
+def test_sites_of_resnet18_are_the_stem_and_the_stages():
+    sites = find_sites("resnet18", (3, 64, 64))
+    assert [site.name for site in sites] == ["conv1", "stem", "layer2", "layer3", "layer4", "head"]
+    assert [str(site.published) for site in sites[:3]] == ["conv k7 s2 p3", "max k3 s2 p1", "conv k3 s2 p1"]
+    layer2 = sites[2]
+    assert [member.path for member in layer2.members] == ["layer2.0.conv1", "layer2.0.downsample.0"]
+    assert (layer2.before, layer2.after) == ((16, 16), (8, 8))
+
+
+@every_backbone
+def test_every_stride_of_the_network_is_at_some_site(name):
+    """The oracle: module hooks on the real network see each module whose output is smaller than its input."""
+    plan = usual(name)
+    found = {member.path for site in find_sites(name, plan.size) for member in site.members}
+    model = backbones.build(plan, device="meta").eval()
+    shrinking = set()
+
+    def note(path):
+        def hook(module, inputs, out):
+            smaller = out.dim() == 4 and out.shape[-1] < inputs[0].shape[-1]
+            if smaller and next(module.children(), None) is None:
+                shrinking.add(path)
+
+        return hook
+
+    for path, module in model.named_modules():
+        module.register_forward_hook(note(path))
+    model(torch.empty(1, *BACKBONES[name].size, device="meta"))
+    # alexnet's convolutions without stride keep their maps; the only function call is mobilenet's head
+    assert shrinking <= found
+    assert found - shrinking <= {"forward", "avgpool"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("resnet19/3x64x64", "Unknown backbone 'resnet19'. Did you mean 'resnet18'?"),
+        ("resnet18/1x64x64", "resnet18 takes 3 channels, got 1. Write 'resnet18/3x64x64'."),
+        ("resnet18/3x64x64: stm=avg k2 s2", "Unknown site 'stm' in 'resnet18'. Did you mean 'stem'? Possible: conv1,"),
+        ("resnet18/3x64x64: stem=global-avg", "Site 'stem' of resnet18 keeps a map, so 'global-avg' can't"),
+        ("resnet18/3x64x64: head=max k2 s2", "Possible: global-avg, global-max, gem."),
+        ("resnet18/3x64x64: stem=avg k2 s2 before", "'before' says where a pooling stands beside a strided"),
+        ("resnet18/3x64x64: conv1=conv k5 s2 p2", "only its stride can change. Nearest: 'conv k7 s2 p3'."),
+        ("resnet18/3x64x64: stem=max k40 s2", "Site 'stem': Kernel 40 is larger than the 32-pixel map"),
+        ("resnet18/3x64x64: stem=max k3 s33", "Site 'stem': Stride 33 is larger than the 32-pixel map"),
+        ("vgg11_bn/3x64x64: head=global-avg", "stays adaptive avg 7x7: the fully connected layers behind it expect"),
+        ("mobilenet_v2/3x64x64: head=gem", "stays global-avg: its pooling is a function call inside forward"),
+        ("alexnet/3x32x32", "The smallest input of alexnet is 3x63x63."),
+        ("vgg11_bn/3x64x64: stage1=max k2 s32", "larger than the 1x1 map that reaches it"),
+    ],
+)  # fmt: skip
+def test_a_plan_that_cannot_run_is_refused_before_any_weight_exists(text, message):
+    with pytest.raises(PoolsearchError) as refused:
+        check(Plan.parse(text))
+    assert message in str(refused.value)
+    assert isinstance(refused.value, SiteError | PlanError)
+
+
+def test_branches_that_no_longer_meet_name_both_sizes():
+    # a 3x3 main path keeps an odd map at stride 1, so that both branches pool the same sizes: this one is legal ...
+    assert check(Plan.parse("resnet18/3x65x65: layer2=max k2 s2"))
+    # ... and a trace whose branches differ says where and what
+    trace = record("resnet18", 3)
+    shortcut = next(i for i, call in enumerate(trace.calls) if call.path == "layer2.0.downsample.0")
+    broken = trace.change(shortcut, window=Window((1, 1), (3, 3), ((0, 0), (0, 0)), (1, 1), False))
+    with pytest.raises(SiteError, match=r"meet at Layer layer2.0 of resnet18 are 6x6 and 8x8 pixels"):
+        sizes(broken, (3, 64, 64))
+
+
+def test_the_canonical_plan_is_in_network_order_without_what_is_published_anyway():
+    plan = Plan.parse("resnet18/3x64x64: layer2=avg k2 s2; conv1=conv k7 s2 p3; stem=avg k2 s2")
+    assert str(check(plan)) == "resnet18/3x64x64: stem=avg k2 s2; layer2=avg k2 s2"
+
+
+# ---------------------------------------------------------------------------------------------------------- rebuild
+
+
+@every_backbone
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_the_empty_plan_is_the_published_network_bit_for_bit(name, training):
+    plan = usual(name)
+    published = backbones.build(plan, classes=10).train(training)
+    rebuilt = rebuild(plan, classes=10).train(training)
+    outs = []
+    for model in (published, rebuilt):
+        torch.manual_seed(0)  # dropout
+        outs.append(model(image(plan)))
+    assert torch.equal(*outs)
+    assert list(published.state_dict()) == list(rebuilt.state_dict())
+
+
+@every_plan
+def test_a_changed_plan_keeps_every_other_weight_and_key(text):
+    plan = Plan.parse(text)
+    before = backbones.build(plan, classes=10).state_dict()
+    after = rebuild(plan, classes=10).state_dict()
+    assert [key for key in after if key in before] == list(before)
+    new = set(after) - set(before)
+    assert all(".conv." in key or key.endswith("head.p") for key in new), new
+    hybrid = {path for path, weight in after.items() if path in before and weight.shape != before[path].shape}
+    assert bool(hybrid) == ("hybrid" in text)
+    assert all(torch.equal(after[key], before[key]) for key in before if key not in hybrid)
+
+
+@every_plan
+def test_the_replay_says_what_the_network_does(text):
+    plan = check(Plan.parse(text))
+    said = {row.path: row.shape for row in layer_rows(plan)}
+    ran = outputs_of_modules(rebuild(plan, classes=1000 if plan.backbone != "smallnet" else 10), image(plan))
+    ours = {path for path in said if path in ran}
+    assert len(ours) > 10
+    # a module that a pooling hangs behind or before is seen by the hook with the pooling in it
+    hung = {path.removesuffix(".pooling") for path in said if path.endswith(".pooling")}
+    assert {path: said[path] for path in ours - hung} == {path: ran[path] for path in ours - hung}
+    assert all(said[f"{path}.pooling"] == ran[f"{path}.pooling"] for path in hung)
+
+
+@every_plan
+def test_macs_and_parameters_are_those_of_torchs_own_counter(text):
+    plan = check(Plan.parse(text))
+    model = rebuild(plan, device="meta").eval()
+    with FlopCounterMode(display=False) as counter:
+        model(torch.empty(1, *plan.size, device="meta"))
+    rows = layer_rows(plan)
+    assert totals(rows).macs == counter.get_total_flops() // 2
+    assert totals(rows).parameters == sum(p.numel() for p in model.parameters())
+
+
+@every_plan
+def test_a_changed_network_trains_copies_and_pickles(text):
+    plan = Plan.parse(text)
+    model = rebuild(plan, classes=10).train()
+    loss = model(image(plan)).square().mean()
+    loss.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    model.eval()
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    x = image(plan)
+    for twin in (copy.deepcopy(model), torch.load(buffer, weights_only=False)):
+        assert torch.equal(twin(x), model(x))
+
+
+def test_subsampling_behind_a_stride_1_convolution_is_the_strided_convolution():
+    plan = Plan.parse("mobilenet_v2/3x64x64")
+    swapped = rebuild(plan.put("stage2", PoolSpec.parse("subsample s2")), classes=10).eval()
+    published = rebuild(plan, classes=10).eval()
+    assert torch.allclose(swapped(image(plan)), published(image(plan)), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_another_plan_are_refused_with_the_difference():
+    weights = rebuild(Plan.parse("smallnet/1x20x20")).state_dict()
+    with pytest.raises(SiteError, match=r"are not those of .*: 1 missing \(stage1.pool.conv.weight ...\)"):
+        rebuild(Plan.parse("smallnet/1x20x20: stage1=conv k2 s2"), weights=weights)
+
+
+def test_recording_a_rebuilt_network_finds_the_calls_of_the_replay():
+    plan = check(Plan.parse(PLANS[3]))
+    calls = record_calls(rebuild(plan, device="meta").eval(), plan.size)
+    _, shapes, _ = replayed(plan)
+    assert [c.shape for c in calls if c.op == "add_"] == [
+        s for c, s in zip(replayed(plan)[0].calls, shapes) if c.op == "add_"
+    ]
+    assert calls[-1].shape == shapes[-1]
+
+
+def a_spec(kind, site):
+    """A spec of this kind that may stand at this site."""
+    if kind in HEADS:
+        return PoolSpec(kind)
+    if kind == "conv" and site.form == "convolution":
+        return site.published
+    return PoolSpec.parse("subsample s2" if kind == "subsample" else f"{kind} k3 s2 p1")
+
+
+@every_backbone
+def test_every_kind_runs_at_every_open_site(name):
+    plan = usual(name)
+    for site in find_sites(name, plan.size):
+        for kind in possible_kinds(site) if not site.locked else ():
+            model = rebuild(plan.put(site.name, a_spec(kind, site)), device="meta", classes=10)
+            assert model(torch.empty(2, *plan.size, device="meta")).shape == (2, 10)
+
+
+def test_receptive_field_of_resnet18_is_435_pixels():
+    # Araujo, Norris, Sim 2019 (distill.pub/2019/computing-receptive-fields) give 435 for ResNet-18 at its last map
+    assert totals(layer_rows(Plan.parse("resnet18/3x224x224"))).field_px == 435
