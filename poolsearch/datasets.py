@@ -19,7 +19,6 @@ from poolsearch.config import Clutter
 from poolsearch.errors import PoolsearchError, unknown
 from poolsearch.rows import Array
 
-
 FRAGMENT = 3  # pixels: at 5 a fragment is as telling as the digit, and three epochs are too few to learn anything
 
 

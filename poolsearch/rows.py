@@ -159,6 +159,7 @@ class TrialRow:
     loss: float | None = None
     test_accuracy: float | None = None
     latency_ms: float | None = None
+    latency_p10_ms: float | None = None
     latency_p90_ms: float | None = None
     seconds: float | None = None
     cpu_seconds: float | None = None

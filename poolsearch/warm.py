@@ -6,8 +6,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from time import perf_counter
 
-# Lowest floor first. Scripts (shell, cli) are not here: importing them would run them.
-MODULES = (
+# Scripts (shell, cli) are not here: importing them would run them.
+HEAVY = (
+    "optuna",
+    "pandas",  # Streamlit imports it for the first table: 70,000 objects that would come after the freeze
+    "plotly.graph_objects",
     "poolsearch.plan",
     "poolsearch.pooling",
     "poolsearch.backbones",
@@ -23,13 +26,10 @@ MODULES = (
 def warm() -> float:
     """Import everything heavy, and return the seconds that it took."""
     start = perf_counter()
-    import optuna  # noqa: F401
-    import plotly.graph_objects  # noqa: F401
     import torch
 
-    for name in MODULES:
-        if find_spec(name):
-            import_module(name)
+    for name in filter(find_spec, HEAVY):
+        import_module(name)
     # One core stays free to answer the browser while a forward pass runs.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))
     # Streamlit collects garbage after every run of a page. Frozen objects are not walked: 14-33 ms a click, not 280.

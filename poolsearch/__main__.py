@@ -1,0 +1,5 @@
+"""python -m poolsearch"""
+
+from poolsearch.cli import app
+
+app(prog_name="python -m poolsearch")

@@ -1,0 +1,161 @@
+"""python -m poolsearch ...: the same engine without a screen. `--json` gives one JSON document instead of the table.
+
+Exit codes: 0 done, 1 the answer is no, 2 the request was wrong, 75 busy, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from math import isfinite
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from poolsearch.errors import BusyError, PoolsearchError
+
+app = typer.Typer(help="See how a CNN throws pixels away.", no_args_is_help=True, add_completion=False)
+Json = Annotated[bool, typer.Option("--json", help="one JSON document instead of the table")]
+
+
+def refusing[**P](command: Callable[P, None]) -> Callable[P, None]:
+    """Return the command with every PoolsearchError said in one sentence on stderr, and its exit code."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except PoolsearchError as error:
+            print(error, file=sys.stderr)
+            raise typer.Exit(75 if isinstance(error, BusyError) else 2) from None
+
+    return run
+
+
+def show(document: Any) -> None:
+    """Print one JSON document on one line; infinity is null, as JSON has none."""
+    print(json.dumps(_plain(document)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+@app.command()
+@refusing
+def sites(
+    backbone: Annotated[str, typer.Argument(help="as in resnet18 or resnet18/3x64x64")], as_json: Json = False
+) -> None:
+    """List the places where a backbone throws pixels away."""
+    from poolsearch.backbones import published
+    from poolsearch.surgery import find_sites
+    from poolsearch.tables import sites_table
+
+    plan = published(backbone)
+    found = find_sites(plan.backbone, plan.size)
+    if as_json:
+        rows = [
+            {
+                "site": site.name, "role": site.role, "published": site.main.text, "channels": site.channels,
+                "in": site.before, "out": site.after, "locked": site.locked or None,
+                "members": [{"path": m.path, "published": m.text} for m in site.members],
+            }
+            for site in found
+        ]  # fmt: skip
+        return show({"backbone": str(plan), "sites": rows})
+    return Console().print(sites_table(f"{len(found)} sites of {plan}", found))
+
+
+@app.command()
+@refusing
+def cost(
+    plan: Annotated[str, typer.Argument(help='as in "resnet18/3x64x64: stem=avg k2 s2"')], as_json: Json = False
+) -> None:
+    """Show what each layer of a Plan costs, and the totals against the published network. Nothing is computed."""
+    from poolsearch.backbones import published
+    from poolsearch.measure.cost import layer_rows, totals
+    from poolsearch.plan import Plan
+    from poolsearch.surgery import check
+    from poolsearch.tables import layers_table, totals_table
+
+    wanted = check(Plan.parse(plan) if "/" in plan else published(plan))
+    rows = layer_rows(wanted)
+    mine, theirs = totals(rows), totals(layer_rows(wanted.published))
+    if as_json:
+        return show(
+            {
+                "plan": str(wanted),
+                "layers": [asdict(row) for row in rows],
+                "totals": asdict(mine),
+                "published": asdict(theirs),
+            }
+        )
+    console = Console()
+    console.print(layers_table(str(wanted), rows))
+    return console.print(totals_table(mine, theirs))
+
+
+@app.command()
+@refusing
+def replay(study: str, number: int, as_json: Json = False) -> None:
+    """Run a trial again: same Plan, seed and recipe; say how far the result is from the recorded one."""
+    import torch
+
+    from poolsearch.config import to_toml
+    from poolsearch.sweep import store
+    from poolsearch.sweep.worker import run_trial
+
+    torch.set_num_threads(1)  # as in the sweep: sums are added in the same order
+    row = store.find_trial(study, number)
+    if row.accuracy is None or row.loss is None:
+        raise PoolsearchError(f"Trial {number} of '{study}' has no result to compare with: {row.reason or row.state}.")
+    config = store.read_config(study)
+    job = {"id": number, "plan": str(row.plan), "seed": row.seed, "config": to_toml(config)}
+    again = run_trial(job)
+    away = {"accuracy": again["accuracy"] - row.accuracy, "loss": again["loss"] - row.loss}
+    same = away["loss"] == 0
+    if as_json:
+        show(
+            {
+                "plan": str(row.plan),
+                "recorded": {"accuracy": row.accuracy, "loss": row.loss},
+                "away": away,
+                "same": same,
+            }
+        )
+    else:
+        print(f"trial {number} of {study}: {row.plan}")
+        print(f"accuracy {100 * again['accuracy']:.2f} % (recorded {100 * row.accuracy:.2f} %)")
+        print(f"validation loss {again['loss']:.6f} (recorded {row.loss:.6f}, away {away['loss']:+.2e})")
+        print("the same result, bit for bit" if same else "not bit for bit the recorded result")
+    if abs(away["accuracy"]) > 0.02:
+        raise typer.Exit(1)
+
+
+@app.command()
+@refusing
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, which device there is, what will not work and the line that fixes it."""
+    from poolsearch.doctor import findings
+
+    found = findings()
+    if as_json:
+        show([asdict(finding) for finding in found])
+    else:
+        print(f"Poolsearch on Python {platform.python_version()}, {platform.platform()}")
+        for finding in found:
+            print(
+                f"{'ok  ' if finding.ok else 'NO  '} {finding.what}"
+                + (f"\n     fix: {finding.fix}" if finding.fix else "")
+            )
+    if not all(finding.ok for finding in found):
+        raise typer.Exit(1)

@@ -1,0 +1,38 @@
+"""Which device to compute on, and how many workers that makes."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from poolsearch.errors import PoolsearchError, unknown
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def resolve(name: str) -> str:
+    """Return "cpu" or "cuda" for a wish. Raises PoolsearchError where there is no such device."""
+    if name not in DEVICES:
+        raise PoolsearchError(unknown("device", name, DEVICES))
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise PoolsearchError("There is no CUDA device that this torch can use. Take --device cpu (or auto).")
+    return "cuda" if there and name != "cpu" else "cpu"
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers(device: str) -> int:
+    """Return one worker a GPU, or one a core."""
+    return torch.cuda.device_count() if device == "cuda" else cores()
+
+
+def describe(device: str) -> str:
+    """Return the device in words, for a sweep's record."""
+    if device == "cuda":
+        return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+    return f"CPU, {cores()} cores, {torch.backends.cpu.get_cpu_capability()}"

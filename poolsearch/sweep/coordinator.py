@@ -1,0 +1,355 @@
+"""The one process that owns a study: it asks the sampler, dispatches to workers, and tells what came back.
+
+Optuna samples in a study in memory that mirrors the stored one. A Plan that was seen already is told to the mirror
+alone, so the stored study holds each Plan once and its sampler still learns. The published network is trial 0.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from poolsearch import devices
+from poolsearch.config import SweepConfig, to_toml
+from poolsearch.errors import BusyError, PoolsearchError
+from poolsearch.plan import Plan
+from poolsearch.rows import SweepStatus, TrialRow
+from poolsearch.sweep import store
+from poolsearch.sweep.front import front
+from poolsearch.sweep.local import Answer, LocalEngine
+from poolsearch.sweep.space import Space, space_of, suggest_plan
+
+_REPEATS = 100  # proposals of known Plans in a row before one is drawn evenly instead
+_DRAWS = 2000  # even draws before the space counts as exhausted
+_SAME_FAILURES = 10  # in a row, and the sweep stops with their reason
+_RETIMED_S = 60.0  # the last common timing of all trials may take this long; else only the front is timed again
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a coordinator ended."""
+
+    status: SweepStatus
+    rows: tuple[TrialRow, ...]
+    storage: str
+
+    def document(self) -> dict[str, Any]:
+        """Return the run as one JSON document: what a script wants to know."""
+        published = next((row for row in self.rows if row.published and row.state == "complete"), None)
+        return {
+            "study": self.status.study,
+            "storage": self.storage,
+            "state": self.status.state,
+            "counts": dict(Counter(row.state for row in self.rows)),
+            "seconds": round(self.status.elapsed_s, 1),
+            "front": [_brief(row) for row in front(self.rows)],
+            "published": _brief(published) if published else None,
+        }
+
+
+def _brief(row: TrialRow) -> dict[str, Any]:
+    return {
+        "trial": row.number,
+        "plan": str(row.plan),
+        "accuracy": row.accuracy,
+        "loss": row.loss,
+        "test_accuracy": row.test_accuracy,
+        "latency_ms": row.latency_ms,
+    }
+
+
+@contextmanager
+def lease(study: str) -> Iterator[None]:
+    """Hold a study alone. Raises BusyError when another coordinator does; the lock goes with the process."""
+    path = store.folder_of(study) / "lease"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise BusyError(f"The sweep '{study}' is run by {holder} already. Stop it first, or wait.") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
+
+
+def run(
+    config: SweepConfig,
+    workers: int | None = None,
+    device: str = "auto",
+    storage: str | None = None,
+    resume: bool = False,
+    on_change: Callable[[SweepStatus], None] = lambda status: None,
+) -> Outcome:
+    """Return how a sweep ended; it trains until the config's number of trials is done, stopped or interrupted.
+
+    Raises PoolsearchError before any work: a config that can't be, a study that is taken or held.
+    """
+    space = space_of(config)
+    place = devices.resolve(device)
+    if workers is not None and not 1 <= workers <= 256:
+        raise PoolsearchError(f"Workers go from 1 to 256, got {workers}. Nearest: {min(max(workers, 1), 256)}.")
+    with lease(config.study):
+        study = store.open_study(config, storage, resume)
+        store.write_config(config)
+        folder = store.folder_of(config.study)
+        (folder / "stop").unlink(missing_ok=True)
+        with (folder / "log.txt").open("a") as log:
+            engine = LocalEngine(workers or devices.default_workers(place), place, log)
+            try:
+                coordinator = _Coordinator(config, space, study, engine, on_change)
+                study.set_user_attr("device", devices.describe(place))
+                with _interruptible(coordinator):
+                    coordinator.work()
+            finally:
+                engine.close()
+        rows = store.trial_rows(study, alive=False)
+        return Outcome(coordinator.status, rows, storage or store.sqlite_url(config.study))
+
+
+@contextmanager
+def _interruptible(coordinator: _Coordinator) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into a request to stop, so that no write is cut in half."""
+
+    def stop(number: int, _: Any) -> None:
+        coordinator.interrupted = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Coordinator:
+    def __init__(
+        self,
+        config: SweepConfig,
+        space: Space,
+        study: optuna.Study,
+        engine: LocalEngine,
+        on_change: Callable[[SweepStatus], None],
+    ) -> None:
+        self.config, self.space, self.study, self.engine, self.on_change = config, space, study, engine, on_change
+        self.interrupted = False
+        self.toml = to_toml(config)
+        self.started = time.monotonic()
+        self.written = 0.0
+        self.finished_now = 0  # trials that ended in this run: what the time left is reckoned from
+        self.same_failures: list[str] = []
+        self.random = random.Random(config.seed)
+        self.status = SweepStatus(config.study, "running", config.trials)
+        self.mirror = _mirror(config)
+        self.mirrored: dict[int, int] = {}  # number in the study -> number in the mirror
+        self.seen: dict[str, int] = {}  # Plan text -> number in the study
+        self.waiting: list[int] = []  # trials of an earlier run that had not ended: they come first, same number
+        self.counts = Counter[str]()
+        for trial in study.get_trials(deepcopy=False):
+            self._adopt(trial)
+
+    def _adopt(self, trial: FrozenTrial) -> None:
+        """Take over a trial of an earlier run."""
+        self.seen[trial.user_attrs["plan"]] = trial.number
+        self.mirror.add_trial(trial)
+        self.mirrored[trial.number] = len(self.mirror.get_trials(deepcopy=False)) - 1
+        if trial.state == TrialState.RUNNING:
+            self.waiting.append(trial.number)
+        else:
+            self.counts[trial.state.name] += 1
+
+    # ---------------------------------------------------------------------------------------------------- the loop
+
+    def work(self) -> None:
+        """Dispatch and tell until done, stopped or hopeless; then time all finished Plans together."""
+        self._write("running", force=True)
+        exhausted = False
+        while not self._stop_asked():
+            while self.engine.free and not exhausted and not self._stop_asked():
+                exhausted = not self._dispatch()
+            if not self.engine.running:
+                break
+            for answer in self.engine.poll(0.5):
+                self._handle(answer)
+            self._write("running")
+        if self._stop_asked():
+            reason = self._hopeless()
+            self._write("failed" if reason else "stopped", reason or "Continue it with --resume.", force=True)
+            return
+        self._time_together()
+        self._write(
+            "done", "The space holds no further Plan." if self.counts.total() < self.config.trials else "", True
+        )
+
+    def _stop_asked(self) -> bool:
+        asked = (store.folder_of(self.config.study) / "stop").exists()
+        return self.interrupted or asked or bool(self._hopeless())
+
+    def _hopeless(self) -> str:
+        last = self.same_failures[-_SAME_FAILURES:]
+        if len(last) == _SAME_FAILURES and len(set(last)) == 1:
+            return f"{_SAME_FAILURES} trials in a row failed: {last[0]}"
+        return ""
+
+    def _dispatch(self) -> bool:
+        """Give a free worker the next trial; return False when there is none left."""
+        if self.waiting:
+            number = self.waiting.pop(0)
+            plan = next(text for text, n in self.seen.items() if n == number)
+        else:
+            if len(self.seen) >= self.config.trials:
+                return False
+            proposal = self._propose()
+            if proposal is None:
+                return False
+            number, plan = proposal
+        weights = str(store.weights_file(self.config.study, number))
+        job = {"id": number, "do": "trial", "plan": plan, "seed": self.config.seed, "config": self.toml}
+        self.engine.submit({**job, "weights": weights})
+        return True
+
+    def _handle(self, answer: Answer) -> None:
+        number = answer["id"]
+        if answer["event"] == "done":
+            self._tell(number, {name: value for name, value in answer.items() if name not in ("id", "event")})
+        elif answer["event"] == "failed":
+            self._fail(number, answer["reason"])
+
+    # ------------------------------------------------------------------------------------------------- ask and tell
+
+    def _propose(self) -> tuple[int, str] | None:
+        """Return (number, text) of a new trial whose Plan no other trial has, or None when the space is exhausted."""
+        if not self.seen:
+            params = self.space.params_of(self.space.published)
+            return self._store(self.space.published, params or {})
+        for _ in range(_REPEATS):
+            trial = self.mirror.ask()
+            try:
+                plan = suggest_plan(trial, self.space)
+            except PoolsearchError:  # the combination does not fit the maps
+                self.mirror.tell(trial, state=TrialState.FAIL)
+                continue
+            if str(plan) not in self.seen:
+                return self._store(plan, trial.params, trial.number)
+            self._repeat(trial, self.seen[str(plan)])
+        for _ in range(_DRAWS):
+            params = self.space.draw(self.random)
+            try:
+                plan = self.space.plan(params)
+            except PoolsearchError:
+                continue
+            if str(plan) not in self.seen:
+                return self._store(plan, params)
+        return None
+
+    def _repeat(self, trial: optuna.Trial, number: int) -> None:
+        """Tell the mirror what is known of a Plan; nothing is trained or stored twice."""
+        known = self.mirror.get_trials(deepcopy=False)[self.mirrored[number]]
+        if known.state == TrialState.COMPLETE:
+            self.mirror.tell(trial, known.values)
+        else:
+            self.mirror.tell(trial, state=TrialState.FAIL)
+
+    def _store(self, plan: Plan, params: dict[str, Any], mirror: int | None = None) -> tuple[int, str]:
+        """Write a new running trial, in one transaction."""
+        distributions = {name: self.space.distributions[name] for name in params}
+        attributes = {"plan": str(plan), "seed": self.config.seed}
+        trial = create_trial(
+            state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs=attributes
+        )
+        self.study.add_trial(trial)
+        number = len(self.study.get_trials(deepcopy=False)) - 1
+        if mirror is None:
+            self.mirror.add_trial(trial)
+            mirror = len(self.mirror.get_trials(deepcopy=False)) - 1
+        self.mirrored[number] = mirror
+        self.seen[str(plan)] = number
+        return number, str(plan)
+
+    def _tell(self, number: int, result: dict[str, Any]) -> None:
+        figures = {"accuracy": result["accuracy"], "loss": result["loss"], "latency_ms": result["latency"]["ms"]}
+        values = [figures[name] for name in self.config.objectives]
+        self._trial(number).set_user_attr("result", result)
+        self.study.tell(number, values)
+        self.mirror.tell(self.mirrored[number], values)
+        self._count("COMPLETE", "")
+
+    def _fail(self, number: int, reason: str) -> None:
+        self._trial(number).set_user_attr("reason", reason)
+        self.study.tell(number, state=TrialState.FAIL)
+        self.mirror.tell(self.mirrored[number], state=TrialState.FAIL)
+        self._count("FAIL", reason)
+
+    def _count(self, state: str, reason: str) -> None:
+        self.counts[state] += 1
+        self.finished_now += 1
+        self.same_failures = [*self.same_failures, reason] if reason else []
+        self._write("running", force=True)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        frozen = self.study.get_trials(deepcopy=False)[number]
+        return optuna.Trial(self.study, frozen._trial_id)
+
+    # ------------------------------------------------------------------------------------------------ timing, status
+
+    def _time_together(self) -> None:
+        """Measure the latency of all finished Plans in one round robin, with nothing else at work here.
+
+        While they were trained their neighbours differed; only figures measured together are fit to be compared.
+        """
+        rows = [row for row in store.trial_rows(self.study) if row.state == "complete"]
+        calls = self.config.latency.calls
+        if sum(row.latency_ms or 0 for row in rows) * calls > _RETIMED_S * 1000:
+            rows = [row for row in rows if row.on_front or row.published]
+        if not rows:
+            return
+        self._write("running", f"Timing {len(rows)} finished networks together.", force=True)
+        self.engine.submit({"id": -1, "do": "latency", "plans": [str(row.plan) for row in rows], "config": self.toml})
+        while self.engine.running and not self.interrupted:
+            for answer in self.engine.poll(0.5):
+                if answer["event"] == "done":  # a finished trial takes no new attributes, so the study holds them
+                    numbers = (str(row.number) for row in rows)
+                    self.study.set_user_attr("latency", dict(zip(numbers, answer["latencies"], strict=True)))
+            self._write("running", self.status.message)
+
+    def _write(self, state: Any, message: str = "", force: bool = False) -> None:
+        now = time.monotonic()
+        if not force and now - self.written < 1.0:
+            return
+        self.written = now
+        elapsed = now - self.started
+        left = max(0, self.config.trials - self.counts.total())
+        texts = {number: text for text, number in self.seen.items()}
+        self.status = replace(
+            self.status,
+            state=state,
+            complete=self.counts["COMPLETE"],
+            failed=self.counts["FAIL"],
+            running=tuple((number, texts.get(number, "timing")) for number in self.engine.running),
+            elapsed_s=elapsed,
+            left_s=elapsed / self.finished_now * left if self.finished_now >= 3 else None,
+            message=message,
+        )
+        store.write_status(self.status)
+        self.on_change(self.status)
+
+
+def _mirror(config: SweepConfig) -> optuna.Study:
+    startup = min(10, max(4, config.trials // 3))
+    sampler = optuna.samplers.TPESampler(seed=config.seed, multivariate=True, n_startup_trials=startup)
+    return optuna.create_study(directions=store.directions(config), sampler=sampler)

@@ -1,0 +1,152 @@
+"""What may stand at each site of a sweep, and the one function that makes a Plan of an Optuna trial."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+from optuna import Trial
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from poolsearch import backbones, datasets
+from poolsearch.config import SiteSpace, SweepConfig
+from poolsearch.errors import ConfigError, PoolsearchError, unknown
+from poolsearch.kinds import KINDS
+from poolsearch.plan import Plan, PoolSpec
+from poolsearch.rows import Site
+from poolsearch.surgery import check, find_sites, possible_kinds
+
+Choice = tuple[str, int, int]  # kind, kernel, stride
+
+
+@dataclass(frozen=True)
+class Space:
+    """The choices at each open site of a backbone, in network order."""
+
+    published: Plan
+    sites: tuple[tuple[str, tuple[Choice, ...], tuple[PoolSpec, ...]], ...]  # name, choices, and what each becomes
+
+    @cached_property
+    def n_plans(self) -> int:
+        """Return how many different combinations there are (some may turn out not to fit the maps)."""
+        return prod(len(set(specs)) for _, _, specs in self.sites)
+
+    @cached_property
+    def words(self) -> dict[str, tuple[str | int, ...]]:
+        """Return the parameters with a choice, and what there is to choose: kind, kernel and stride of each site."""
+        found: dict[str, tuple[str | int, ...]] = {}
+        for name, choices, _ in self.sites:
+            for axis, word in enumerate(("kind", "kernel", "stride")):
+                values = tuple(dict.fromkeys(choice[axis] for choice in choices))
+                if len(values) > 1:
+                    found[f"{name}.{word}"] = values
+        return found
+
+    @cached_property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return the same parameters as Optuna's distributions."""
+        return {name: CategoricalDistribution(words) for name, words in self.words.items()}
+
+    def plan(self, params: dict[str, str | int]) -> Plan:
+        """Return the canonical Plan of Optuna's parameters. Raises PoolsearchError when it does not fit the maps."""
+        plan = self.published
+        for name, choices, specs in self.sites:
+            first = choices[0]
+            words = zip(("kind", "kernel", "stride"), first, strict=True)
+            wanted = tuple(params.get(f"{name}.{word}", value) for word, value in words)
+            plan = plan.put(name, specs[choices.index(wanted)])  # type: ignore[arg-type]
+        return check(plan)
+
+    def params_of(self, plan: Plan) -> dict[str, str | int] | None:
+        """Return the parameters that make this Plan, or None when the space doesn't hold it."""
+        params: dict[str, str | int] = {}
+        stands = {site.name: site.published for site in find_sites(plan.backbone, plan.size)}
+        for name, choices, specs in self.sites:
+            spec = plan.spec(name) or stands[name]
+            if spec not in specs:
+                return None
+            for word, value in zip(("kind", "kernel", "stride"), choices[specs.index(spec)], strict=True):
+                if f"{name}.{word}" in self.words:
+                    params[f"{name}.{word}"] = value
+        return params
+
+    def draw(self, source: random.Random) -> dict[str, str | int]:
+        """Return parameters drawn evenly."""
+        return {name: source.choice(words) for name, words in self.words.items()}
+
+
+def suggest_plan(trial: Trial, space: Space) -> Plan:
+    """Return the Plan that Optuna's sampler proposes. The only place where an Optuna trial becomes a Plan.
+
+    Raises PoolsearchError when the proposal does not fit the maps.
+    """
+    return space.plan({name: trial.suggest_categorical(name, words) for name, words in space.words.items()})
+
+
+def space_of(config: SweepConfig) -> Space:
+    """Return the space of a config. Raises PoolsearchError before any work when a word in it can't be."""
+    published = backbones.published(config.backbone)
+    datasets.check_name(config.data)
+    sites = find_sites(published.backbone, published.size)
+    names = [site.name for site in sites if not site.locked]
+    for name in config.space.sites:
+        if name not in names:
+            raise ConfigError(unknown("site", name, names, where="[space]"))
+    open_sites = [s for s in sites if not s.locked and (s.role == "trunk" or s.name in config.space.sites)]
+    chosen = tuple((site.name, *_choices(site, config)) for site in open_sites)
+    space = Space(published, chosen)
+    if space.n_plans < 2:
+        raise ConfigError("The space holds one Plan only. Name more kinds, kernels or strides in [space].")
+    _some_plan_runs(space)
+    return space
+
+
+def _choices(site: Site, config: SweepConfig) -> tuple[tuple[Choice, ...], tuple[PoolSpec, ...]]:
+    own = config.space.sites.get(site.name, SiteSpace())
+    kinds = own.kinds or (config.space.kinds if site.role == "trunk" else possible_kinds(site))
+    kernels = own.kernel or config.space.kernel
+    strides = own.stride or config.space.stride
+    wrong = next((kind for kind in kinds if kind not in possible_kinds(site)), None)
+    if wrong:
+        possible = ", ".join(possible_kinds(site))
+        raise ConfigError(f"'{wrong}' can't stand at site '{site.name}' of the config. Possible: {possible}.")
+    choices, specs = [], []
+    for kind in kinds:
+        for kernel in kernels if site.role == "trunk" else kernels[:1]:
+            for stride in strides if site.role == "trunk" else strides[:1]:
+                choices.append((kind, kernel, stride))
+                specs.append(_spec(site, kind, kernel, stride))
+    return tuple(choices), tuple(specs)
+
+
+def _spec(site: Site, kind: str, kernel: int, stride: int) -> PoolSpec:
+    """Return the spec of a choice: odd kernels are padded so that the map keeps its phase, even ones are not.
+
+    Where only some kernels exist the nearest one is taken; a convolution keeps its own kernel and padding.
+    """
+    if kind == "conv" and site.form == "convolution" and site.published:
+        return replace(site.published, stride=(stride,))
+    if kind == "subsample":
+        return PoolSpec.of(kind, stride=stride)
+    if KINDS[kind].reduces == "map":
+        return PoolSpec(kind)
+    kernel = min(KINDS[kind].kernels or (kernel,), key=lambda there: abs(there - kernel))
+    published = site.published
+    if published and (kind, (kernel,), (stride,)) == (published.kind, published.kernel, published.stride):
+        return published
+    return PoolSpec.of(kind, kernel, stride, (kernel - 1) // 2)
+
+
+def _some_plan_runs(space: Space) -> None:
+    """Raise what stops them when none of 200 draws fits the maps."""
+    source = random.Random(0)
+    problem: PoolsearchError | None = None
+    for _ in range(200):
+        try:
+            space.plan(space.draw(source))
+            return
+        except PoolsearchError as error:
+            problem = error
+    raise ConfigError(f"No Plan of the space fits the maps: {problem}")

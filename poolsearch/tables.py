@@ -1,0 +1,116 @@
+"""Rows as tables for the terminal (rich), and numbers as words: one way to write a size, a time, a count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from poolsearch.rows import LayerRow, Site, Totals, TrialRow
+
+
+def count(number: float) -> str:
+    """Return a count in three digits: 11.7 M, 1.81 G, 940."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number:.0f}"
+
+
+def size(number: float) -> str:
+    """Return bytes in binary units: 3.06 MiB."""
+    for limit, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number:.0f} B"
+
+
+def pixels(number: float) -> str:
+    """Return a length in pixels; what sees the whole image says so."""
+    return "all" if number == float("inf") else f"{number:.0f} px"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: 42 s, 3 min 5 s."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min" if minutes >= 10 else f"{minutes} min {rest} s"
+
+
+def left_in_words(seconds: float) -> str:
+    """Return the time left, rounded as far as it is known: "about 40 s left", "about 3 min left"."""
+    if seconds < 90:
+        return f"about {max(5, round(seconds / 5) * 5):.0f} s left"
+    return f"about {round(seconds / 60):.0f} min left"
+
+
+def shape(values: Sequence[int]) -> str:
+    """Return a shape in words: 64 x 32 x 32."""
+    return " x ".join(map(str, values))
+
+
+def sites_table(title: str, sites: Sequence[Site]) -> Table:
+    """Return the sites of a backbone as a table."""
+    table = Table(title=title, title_justify="left")
+    for column in ("site", "published", "in", "out", "members"):
+        table.add_column(column)
+    for site in sites:
+        members = ", ".join(f"{member.path} ({member.text})" for member in site.members)
+        note = f"\nlocked: {site.locked}" if site.locked else ""
+        table.add_row(site.name, site.main.text, shape(site.before), shape(site.after), members + note)
+    return table
+
+
+def layers_table(title: str, rows: Sequence[LayerRow]) -> Table:
+    """Return the layers of a Plan as a table."""
+    table = Table(title=title, title_justify="left")
+    for column in ("layer", "does", "site"):
+        table.add_column(column)
+    for column in ("shape", "parameters", "MACs", "output", "sees"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        numbers = (count(row.parameters), count(row.macs), size(row.bytes), pixels(row.field_px))
+        table.add_row(row.path, row.op, row.site, shape(row.shape), *numbers)
+    return table
+
+
+def totals_table(plan: Totals, published: Totals) -> Table:
+    """Return the totals of a Plan beside those of the published network."""
+    table = Table(title="totals for one image, float32", title_justify="left")
+    table.add_column("")
+    for column in ("this Plan", "published", "change"):
+        table.add_column(column, justify="right")
+    for name, write, field in (
+        ("parameters", count, "parameters"),
+        ("MACs", count, "macs"),
+        ("activations", size, "activation_bytes"),
+    ):
+        mine, theirs = getattr(plan, field), getattr(published, field)
+        table.add_row(name, write(mine), write(theirs), change(mine, theirs))
+    table.add_row("last map", f"{shape(plan.last_map)} px", f"{shape(published.last_map)} px", "")
+    table.add_row("it sees", pixels(plan.field_px), pixels(published.field_px), "")
+    return table
+
+
+def change(mine: float, theirs: float) -> str:
+    """Return the relative change in percent, signed; "same" when there is none."""
+    if mine == theirs:
+        return "same"
+    return f"{100 * (mine - theirs) / theirs:+.1f} %" if theirs else "new"
+
+
+def front_table(rows: Sequence[TrialRow]) -> Table:
+    """Return the front, fastest first, and the published network beside it."""
+    table = Table(title="Pareto front (* the published network, - beaten)", title_justify="left")
+    table.add_column("trial", justify="right")
+    table.add_column("latency", justify="right")
+    table.add_column("accuracy", justify="right")
+    table.add_column("plan")
+    shown = [row for row in rows if row.state == "complete" and (row.on_front or row.published)]
+    for row in sorted(shown, key=lambda row: row.latency_ms or 0):
+        mark = ("*" if row.published else "") + ("" if row.on_front else "-")
+        latency = f"{row.latency_ms:.2f} ms" if row.latency_ms is not None else ""
+        accuracy = f"{100 * row.accuracy:.1f} %" if row.accuracy is not None else ""
+        table.add_row(f"{mark}{row.number}", latency, accuracy, str(row.plan))
+    return table
