@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from poolsearch.config import load  # noqa: E402
 from poolsearch.errors import BusyError, PoolsearchError  # noqa: E402
 from poolsearch.rows import SweepStatus  # noqa: E402
-from poolsearch.tables import front_table, left_in_words  # noqa: E402
+from poolsearch.tables import console, front_table, left_in_words  # noqa: E402
 
 
 def find(config: Path) -> Path:
@@ -76,7 +76,7 @@ def main(
     except PoolsearchError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
-    Console().print(front_table(outcome.rows))
+    console().print(front_table(outcome.rows))
     print(json.dumps(outcome.document()), flush=True)
     if outcome.status.state == "stopped":
         raise typer.Exit(130)

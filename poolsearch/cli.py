@@ -12,18 +12,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec
 
 import typer
-from rich.console import Console
 
 from poolsearch.errors import BusyError, PoolsearchError
 
+P = ParamSpec("P")
 app = typer.Typer(help="See how a CNN throws pixels away.", no_args_is_help=True, add_completion=False)
 Json = Annotated[bool, typer.Option("--json", help="one JSON document instead of the table")]
 
 
-def refusing[**P](command: Callable[P, None]) -> Callable[P, None]:
+def refusing(command: Callable[P, None]) -> Callable[P, None]:
     """Return the command with every PoolsearchError said in one sentence on stderr, and its exit code."""
 
     @wraps(command)
@@ -58,7 +58,7 @@ def sites(
     """List the places where a backbone throws pixels away."""
     from poolsearch.backbones import published
     from poolsearch.surgery import find_sites
-    from poolsearch.tables import sites_table
+    from poolsearch.tables import console, sites_table
 
     plan = published(backbone)
     found = find_sites(plan.backbone, plan.size)
@@ -72,7 +72,7 @@ def sites(
             for site in found
         ]  # fmt: skip
         return show({"backbone": str(plan), "sites": rows})
-    return Console().print(sites_table(f"{len(found)} sites of {plan}", found))
+    return console().print(sites_table(f"{len(found)} sites of {plan}", found))
 
 
 @app.command()
@@ -85,7 +85,7 @@ def cost(
     from poolsearch.measure.cost import layer_rows, totals
     from poolsearch.plan import Plan
     from poolsearch.surgery import check
-    from poolsearch.tables import layers_table, totals_table
+    from poolsearch.tables import console, layers_table, totals_table
 
     wanted = check(Plan.parse(plan) if "/" in plan else published(plan))
     rows = layer_rows(wanted)
@@ -99,9 +99,8 @@ def cost(
                 "published": asdict(theirs),
             }
         )
-    console = Console()
-    console.print(layers_table(str(wanted), rows))
-    return console.print(totals_table(mine, theirs))
+    console().print(layers_table(str(wanted), rows))
+    return console().print(totals_table(mine, theirs))
 
 
 @app.command()

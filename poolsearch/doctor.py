@@ -38,7 +38,7 @@ def pinned() -> dict[str, str]:
     """Return package and version of each line of requirements.txt."""
     lines = (_ROOT / "requirements.txt").read_text().splitlines()
     pairs = [line.split("#")[0].strip().split("==") for line in lines if "==" in line.split("#")[0]]
-    return {name: wanted for name, wanted in pairs}
+    return {pair[0]: pair[1] for pair in pairs}
 
 
 def _packages() -> list[Finding]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
+from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from poolsearch.rows import LayerRow, Site, Totals, TrialRow
@@ -46,15 +49,27 @@ def left_in_words(seconds: float) -> str:
 
 
 def shape(values: Sequence[int]) -> str:
-    """Return a shape in words: 64 x 32 x 32."""
-    return " x ".join(map(str, values))
+    """Return a shape in words: 64x32x32."""
+    return "x".join(map(str, values))
+
+
+def console() -> Console:
+    """Return the console of stdout: as wide as the terminal, 120 columns in a pipe."""
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in left:
+        table.add_column(column, overflow="fold")
+    for column in right:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 def sites_table(title: str, sites: Sequence[Site]) -> Table:
     """Return the sites of a backbone as a table."""
-    table = Table(title=title, title_justify="left")
-    for column in ("site", "published", "in", "out", "members"):
-        table.add_column(column)
+    table = _table(title, ("site", "published", "in", "out", "members"))
     for site in sites:
         members = ", ".join(f"{member.path} ({member.text})" for member in site.members)
         note = f"\nlocked: {site.locked}" if site.locked else ""
@@ -64,11 +79,7 @@ def sites_table(title: str, sites: Sequence[Site]) -> Table:
 
 def layers_table(title: str, rows: Sequence[LayerRow]) -> Table:
     """Return the layers of a Plan as a table."""
-    table = Table(title=title, title_justify="left")
-    for column in ("layer", "does", "site"):
-        table.add_column(column)
-    for column in ("shape", "parameters", "MACs", "output", "sees"):
-        table.add_column(column, justify="right")
+    table = _table(title, ("layer", "does", "site"), ("shape", "parameters", "MACs", "output", "sees"))
     for row in rows:
         numbers = (count(row.parameters), count(row.macs), size(row.bytes), pixels(row.field_px))
         table.add_row(row.path, row.op, row.site, shape(row.shape), *numbers)
@@ -77,10 +88,7 @@ def layers_table(title: str, rows: Sequence[LayerRow]) -> Table:
 
 def totals_table(plan: Totals, published: Totals) -> Table:
     """Return the totals of a Plan beside those of the published network."""
-    table = Table(title="totals for one image, float32", title_justify="left")
-    table.add_column("")
-    for column in ("this Plan", "published", "change"):
-        table.add_column(column, justify="right")
+    table = _table("totals for one image, float32", ("",), ("this Plan", "published", "change"))
     for name, write, field in (
         ("parameters", count, "parameters"),
         ("MACs", count, "macs"),
@@ -102,11 +110,8 @@ def change(mine: float, theirs: float) -> str:
 
 def front_table(rows: Sequence[TrialRow]) -> Table:
     """Return the front, fastest first, and the published network beside it."""
-    table = Table(title="Pareto front (* the published network, - beaten)", title_justify="left")
-    table.add_column("trial", justify="right")
-    table.add_column("latency", justify="right")
-    table.add_column("accuracy", justify="right")
-    table.add_column("plan")
+    table = _table("Pareto front (* the published network, - beaten)", (), ("trial", "latency", "accuracy"))
+    table.add_column("plan", overflow="fold")
     shown = [row for row in rows if row.state == "complete" and (row.on_front or row.published)]
     for row in sorted(shown, key=lambda row: row.latency_ms or 0):
         mark = ("*" if row.published else "") + ("" if row.on_front else "-")

@@ -53,10 +53,13 @@ class Space:
         """Return the canonical Plan of Optuna's parameters. Raises PoolsearchError when it does not fit the maps."""
         plan = self.published
         for name, choices, specs in self.sites:
-            first = choices[0]
-            words = zip(("kind", "kernel", "stride"), first, strict=True)
-            wanted = tuple(params.get(f"{name}.{word}", value) for word, value in words)
-            plan = plan.put(name, specs[choices.index(wanted)])  # type: ignore[arg-type]
+            kind, kernel, stride = choices[0]  # what has no choice is not among the parameters
+            wanted = (
+                params.get(f"{name}.kind", kind),
+                params.get(f"{name}.kernel", kernel),
+                params.get(f"{name}.stride", stride),
+            )
+            plan = plan.put(name, next(spec for c, spec in zip(choices, specs, strict=True) if c == wanted))
         return check(plan)
 
     def params_of(self, plan: Plan) -> dict[str, str | int] | None:
@@ -67,9 +70,9 @@ class Space:
             spec = plan.spec(name) or stands[name]
             if spec not in specs:
                 return None
-            for word, value in zip(("kind", "kernel", "stride"), choices[specs.index(spec)], strict=True):
-                if f"{name}.{word}" in self.words:
-                    params[f"{name}.{word}"] = value
+            kind, kernel, stride = choices[specs.index(spec)]
+            named = {f"{name}.kind": kind, f"{name}.kernel": kernel, f"{name}.stride": stride}
+            params |= {key: value for key, value in named.items() if key in self.words}
         return params
 
     def draw(self, source: random.Random) -> dict[str, str | int]:
@@ -82,7 +85,12 @@ def suggest_plan(trial: Trial, space: Space) -> Plan:
 
     Raises PoolsearchError when the proposal does not fit the maps.
     """
-    return space.plan({name: trial.suggest_categorical(name, words) for name, words in space.words.items()})
+    params: dict[str, str | int] = {}
+    for name, words in space.words.items():
+        chosen = trial.suggest_categorical(name, words)
+        assert isinstance(chosen, str | int)
+        params[name] = chosen
+    return space.plan(params)
 
 
 def space_of(config: SweepConfig) -> Space:
