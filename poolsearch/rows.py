@@ -95,6 +95,43 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class Term:
+    """One pixel in the arithmetic of an output cell."""
+
+    row: int
+    column: int
+    value: float
+    weight: float | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How one output number comes about."""
+
+    terms: tuple[Term, ...]
+    divisor: float
+    winner: int | None  # index of the term that a maximum picked
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One pooling on one small picture, cell by cell; all sizes in pixels."""
+
+    input: tuple[tuple[float, ...], ...]
+    output: tuple[tuple[float, ...], ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    name: str
+    form: str  # pick, mean, weighted, root or copy
+    norm: float | None
+    range: tuple[float, float]  # of the grey scale
+    cells: tuple[Cell, ...]  # in reading order of the output
+    id: str  # changes whenever anything here does
+
+
+@dataclass(frozen=True)
 class EpochRow:
     """One epoch of training, measured on the validation images."""
 
@@ -127,14 +164,6 @@ class LatencyRow:
     def busy(self) -> bool:
         """Return whether the machine was so busy that wall time says little (over 1.1 times the CPU time)."""
         return self.device == "cpu" and self.wall_ms > 1.1 * self.cpu_ms
-
-
-@dataclass(frozen=True)
-class MapsRow:
-    """The feature maps of one layer for one image."""
-
-    layer: str
-    maps: Array  # (C, H, W)
 
 
 @dataclass(frozen=True)

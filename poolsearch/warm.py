@@ -20,7 +20,21 @@ HEAVY = (
     "poolsearch.training",
     "poolsearch.sweep",
     "poolsearch.figures",
+    "poolsearch.pooling.stage",
+    "poolsearch.measure.cost",
+    "poolsearch.measure.activations",
+    "poolsearch.sweep.launch",
+    "sklearn.datasets",
 )
+
+
+def _record_backbones() -> None:
+    """Find the sites of every backbone once, so that the first visitor does not wait for the recording (1 s)."""
+    from poolsearch.backbones import BACKBONES
+    from poolsearch.surgery import find_sites
+
+    for name in BACKBONES:
+        find_sites(name)
 
 
 def warm() -> float:
@@ -30,6 +44,7 @@ def warm() -> float:
 
     for name in filter(find_spec, HEAVY):
         import_module(name)
+    _record_backbones()
     # One core stays free to answer the browser while a forward pass runs.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))
     # Streamlit collects garbage after every run of a page. Frozen objects are not walked: 14-33 ms a click, not 280.

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from poolsearch import checkpoint
 from poolsearch.errors import SiteError, unknown
 from poolsearch.plan import Plan
 from poolsearch.rows import Array, Histogram, Member
 from poolsearch.surgery import find_sites, rebuild
 
-Weights = dict[str, Tensor]
 
-
-def feature_maps(
-    plan: Plan, image: Array, site: str, seed: int = 0, weights: Weights | None = None, classes: int | None = None
-) -> Array:
+def feature_maps(plan: Plan, image: Array, site: str, seed: int = 0, trained: Path | None = None) -> Array:
     """Return the (C, H, W) maps that leave a site for an image of (C, H, W), in eval mode.
+
+    The weights are random (of this seed), or those of a checkpoint.
 
     Raises SiteError when the backbone has no such site.
     """
     sites = {s.name: s for s in find_sites(plan.backbone, plan.size)}
     if site not in sites:
         raise SiteError(unknown("site", site, sites, where=plan.backbone))
-    model = rebuild(plan, classes, seed, weights=weights).eval()
+    model = checkpoint.load(trained).network() if trained else rebuild(plan, seed=seed).eval()
     side, path = _place(sites[site].main)
     module = model.get_submodule(path)
     kept: list[Tensor] = []

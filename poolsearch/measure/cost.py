@@ -6,23 +6,29 @@ filters included (they are convolutions); comparisons and additions of poolings 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 
 from poolsearch.plan import Plan
 from poolsearch.rows import LayerRow, Totals
 from poolsearch.surgery import check, find_sites, replayed
 from poolsearch.surgery.edits import learned_numbers
+from poolsearch.surgery.sites import published_spec
 from poolsearch.surgery.trace import Call
 from poolsearch.windows import spread
 
 _FLOAT32 = 4  # bytes
 
 _WORDS = {
-    "conv2d": "conv", "batch_norm": "norm", "hardtanh": "relu6", "max_pool2d": "max", "avg_pool2d": "avg",
-    "adaptive_avg_pool2d": "average", "adaptive_max_pool2d": "maximum", "add_": "add",
-}  # fmt: skip
+    "batch_norm": "norm",
+    "hardtanh": "relu6",
+    "adaptive_avg_pool2d": "average",
+    "adaptive_max_pool2d": "maximum",
+    "add_": "add",
+}
 
 
+@lru_cache(maxsize=512)
 def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
     """Return one row for each layer of the rebuilt network, in the order they run.
 
@@ -39,7 +45,7 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
         rows.append(
             LayerRow(
                 path=call.path or "forward",
-                op=str(call.spec) if call.spec else _WORDS.get(call.op, call.op),
+                op=_words(call),
                 site=call.site or home.get(call.path or "forward", ""),
                 shape=shape[1:],
                 parameters=call.parameters + learned,
@@ -50,6 +56,16 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
             )
         )
     return tuple(rows)
+
+
+def _words(call: Call) -> str:
+    """Return what a layer does: `conv k3 s2 p1`, `max k3 s2 p1`, `norm`, `relu`."""
+    if call.spec:
+        return str(call.spec)
+    if call.window:
+        depthwise = "depthwise " if call.groups > 1 and call.weight[1] == 1 else ""
+        return f"{depthwise}{published_spec(call)}"
+    return _WORDS.get(call.op, call.op)
 
 
 def _macs(call: Call, source: tuple[int, ...], shape: tuple[int, ...]) -> int:

@@ -71,7 +71,7 @@ class Space:
             if spec not in specs:
                 return None
             kind, kernel, stride = choices[specs.index(spec)]
-            named = {f"{name}.kind": kind, f"{name}.kernel": kernel, f"{name}.stride": stride}
+            named: dict[str, str | int] = {f"{name}.kind": kind, f"{name}.kernel": kernel, f"{name}.stride": stride}
             params |= {key: value for key, value in named.items() if key in self.words}
         return params
 

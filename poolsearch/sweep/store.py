@@ -169,6 +169,17 @@ def trial_rows(study: optuna.Study, alive: bool = True) -> tuple[TrialRow, ...]:
     return mark_front(rows, objectives)
 
 
+class Reader:
+    """An opened study to look at again and again."""
+
+    def __init__(self, study: str) -> None:
+        self._study = load_study(study)
+
+    def rows(self, alive: bool = True) -> tuple[TrialRow, ...]:
+        """Return the trials as they are now."""
+        return trial_rows(self._study, alive)
+
+
 def read_objectives(study: optuna.Study) -> tuple[str, ...]:
     """Return the names of a study's objectives."""
     return parse(study.user_attrs["config"]).objectives

@@ -63,7 +63,9 @@ def main(device: str = "cpu") -> None:
 
 def run_trial(job: dict[str, Any], device: str = "cpu", answers: TextIO | None = None) -> dict[str, Any]:
     """Return the figures of one trial: trained, tested, timed beside the published network."""
-    from poolsearch import config, datasets
+    from pathlib import Path
+
+    from poolsearch import checkpoint, config, datasets
     from poolsearch.measure.latency import latencies
     from poolsearch.plan import Plan
     from poolsearch.rows import EpochRow
@@ -82,7 +84,7 @@ def run_trial(job: dict[str, Any], device: str = "cpu", answers: TextIO | None =
     timing = settings.latency
     timed = latencies((plan, plan.published), timing.batch, timing.calls, device, data.classes, seed)
     if job.get("weights"):
-        _save(model, plan, job["weights"])
+        checkpoint.save(model, plan, data.classes, Path(job["weights"]))
     last = trained.curve[-1]
     _finite(last.accuracy, last.loss, timed[0].ms)
     return {
@@ -117,17 +119,6 @@ def _finite(accuracy: float, loss: float, ms: float) -> None:
 
     if not (0 <= accuracy <= 1 and math.isfinite(loss) and 0 < ms < math.inf):
         raise TrialFailed(f"The figures can't be: accuracy {accuracy}, loss {loss}, latency {ms} ms.")
-
-
-def _save(model: Any, plan: Any, path: str) -> None:
-    from pathlib import Path
-
-    from safetensors.torch import save_file
-
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    save_file(state, f"{path}.tmp", metadata={"plan": str(plan)})
-    Path(f"{path}.tmp").replace(path)
 
 
 _DO = {"trial": run_trial, "latency": run_latency}

@@ -1,0 +1,46 @@
+"""What a pooling at one site does to a whole network: sizes, cost, receptive field, against the published network."""
+
+import streamlit as st
+
+from poolsearch import figures
+from poolsearch.measure.cost import layer_rows, totals
+from poolsearch.tables import change, count, pixels, shape, size
+from poolsearch.widgets import backbone, variants
+
+name, plan, refused = backbone.backbone_picker()
+rows, published = layer_rows(plan), layer_rows(plan.published)
+mine, theirs = totals(rows), totals(published)
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.title("Backbone", width="content")
+    st.badge(f"variant {name.upper()}", color="blue" if name == "a" else "orange")
+    st.badge(f"{len(plan.sites)} of {backbone.n_sites(plan)} sites changed", color="gray")
+if refused:
+    variants.refuse(refused)
+
+with st.grid(5, min_column_width=130):
+    st.metric("Last map, pixels", shape(mine.last_map), border=True, height="stretch",
+              delta=f"was {shape(theirs.last_map)}" if mine.last_map != theirs.last_map else None,
+              delta_color="off", delta_arrow="off")  # fmt: skip
+    st.metric("A unit there sees", pixels(mine.field_px), backbone.difference(mine.field_px, theirs.field_px, " px"),
+              delta_color="off", border=True, height="stretch",
+              help="Receptive field: how many input pixels can reach one unit of the last map.")  # fmt: skip
+    for label, write, ours, before in (
+        ("MACs", count, mine.macs, theirs.macs),
+        ("Activations", size, mine.activation_bytes, theirs.activation_bytes),
+        ("Parameters", count, mine.parameters, theirs.parameters),
+    ):
+        delta = None if ours == before else change(ours, before)
+        st.metric(label, write(ours), delta, delta_color="inverse", border=True, height="stretch")
+
+st.subheader("Map width, layer by layer")
+figure = figures.shape_strip(rows, published, name, variants.dark())
+st.plotly_chart(figure, key="strip", config={"displayModeBar": False}, theme=None)
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.code(str(plan), language=None, wrap_lines=True)
+    if st.button("Compare feature maps", icon=":material/blur_on:"):
+        st.switch_page("../pages/maps.py")
+with st.expander("Every layer, for one image in float32"):
+    st.dataframe(backbone.table(rows), hide_index=True)
+    st.caption(f'The same in a shell: `python -m poolsearch cost "{plan}"`')

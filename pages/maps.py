@@ -1,0 +1,34 @@
+"""What two variants make of one image: their feature maps behind a site, side by side, and how the values spread."""
+
+import streamlit as st
+
+from poolsearch import figures
+from poolsearch.errors import PoolsearchError
+from poolsearch.widgets import cached, maps, variants
+
+st.title("Feature maps")
+picture, site, same_scale, channel, shown = maps.picker()
+
+try:
+    requests = tuple((str(view.plan), picture, site, view.weights) for view in shown)
+    arrays = [cached.maps_of(*request) for request in requests]
+except PoolsearchError as error:
+    variants.refuse(error)
+    st.stop()
+
+scales = maps.scales(arrays, same_scale)
+for view, request, array, (low, high) in zip(shown, requests, arrays, scales, strict=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(view.letter, color=view.colour)
+        st.markdown(f"**{view.words(site)}**", width="content")
+        st.caption(maps.caption(array, low, high, view.weights, channel))
+    sheet = maps.sheet(request, low, high, channel)
+    st.image(sheet, width="stretch", alt=f"Feature maps of variant {view.letter} behind {site}")
+
+st.subheader("Activations")
+histograms = cached.histograms_of(requests)
+named = [(view.letter, histogram) for view, histogram in zip(shown, histograms, strict=True)]
+st.plotly_chart(
+    figures.histogram_figure(named, variants.dark()), key="histogram", config={"displayModeBar": False}, theme=None
+)
+st.caption(maps.spread(named))

@@ -1,0 +1,40 @@
+"""Which trials no other trial beats: click a point, and its Plan is open again."""
+
+import streamlit as st
+
+from poolsearch import figures
+from poolsearch.widgets import pareto, variants
+
+st.title("Pareto front")
+study = pareto.sweep_picker()
+if study is None:
+    st.info("No sweep yet. Start one on the page Sweeps.", icon=":material/scatter_plot:")
+    st.stop()
+
+
+@st.fragment(run_every=pareto.refresh(study))
+def chart() -> None:
+    """Draw the front and the trial that is open; new trials come in while the sweep runs."""
+    rows, words = pareto.rows_and_words(study)
+    chosen = pareto.chosen(rows)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        figure = figures.pareto(rows, chosen.number if chosen else None, variants.dark())
+        st.plotly_chart(figure, key="front", on_select=pareto.picked, selection_mode="points",
+                        config={"displayModeBar": False}, theme=None)  # fmt: skip
+        st.caption(words)
+        pareto.downloads(study, rows)
+    with right:
+        if chosen is None:
+            st.caption("Click a point to open its trial.")
+        else:
+            pareto.trial(study, chosen)
+            st.plotly_chart(
+                figures.learning_curve(chosen, variants.dark()),
+                key="curve",
+                config={"displayModeBar": False},
+                theme=None,
+            )
+
+
+chart()

@@ -1,0 +1,278 @@
+"""Rows and arrays to pictures: Plotly figures, and one palette PNG for mosaics. Sees no model, study or session.
+
+Variant A is blue and solid, B is vermillion and dotted, everywhere. An empty input gives an empty figure with its
+title. Nothing here is clever about data: what is drawn was computed elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from io import BytesIO
+
+import numpy as np
+import plotly.colors
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from PIL import Image
+
+from poolsearch.rows import Array, Histogram, LayerRow, TrialRow
+
+LIGHT = {"a": "#0072B2", "b": "#D55E00", "grey": "#7D8893", "text": "#14202B", "grid": "#E3E8ED", "paper": "#FFFFFF"}
+DARK = {"a": "#56B4E9", "b": "#F08A3C", "grey": "#8B98A5", "text": "#E8EDF2", "grid": "#28343F", "paper": "#10171E"}
+_FONT = 14  # pixels: Plotly's own 12 is too small on a projector
+
+
+def palette(dark: bool) -> dict[str, str]:
+    """Return the colours of a theme by what they mean."""
+    return DARK if dark else LIGHT
+
+
+def _figure(title: str, height: int, dark: bool) -> go.Figure:
+    colours = palette(dark)
+    axis = {
+        "gridcolor": colours["grid"],
+        "zeroline": False,
+        "tickfont": {"size": _FONT},
+        "title": {"font": {"size": _FONT + 1}},
+    }
+    figure = go.Figure()
+    figure.update_layout(
+        title={"text": title, "font": {"size": 18}, "x": 0, "xref": "container"} if title else None,
+        height=height,
+        margin={"l": 8, "r": 8, "t": 48 if title else 12, "b": 8},
+        font={"size": _FONT, "color": colours["text"]},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        xaxis=axis,
+        yaxis=axis,
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom", "font": {"size": _FONT}},
+        hoverlabel={"font": {"size": _FONT}},
+        dragmode=False,
+    )
+    return figure
+
+
+def _empty(figure: go.Figure, words: str) -> go.Figure:
+    figure.add_annotation(text=words, showarrow=False, font={"size": 16}, xref="paper", yref="paper", x=0.5, y=0.5)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return figure
+
+
+# ------------------------------------------------------------------------------------------------------ shape strip
+
+
+def strip_rows(rows: Sequence[LayerRow]) -> list[LayerRow]:
+    """Return the layers that a strip shows: convolutions wider than a point, and every pooling."""
+    return [
+        row
+        for row in rows
+        if len(row.shape) == 3 and (row.site or ("conv k" in row.op and "conv k1 " not in f"{row.op} "))
+    ]
+
+
+def shape_strip(
+    rows: Sequence[LayerRow], published: Sequence[LayerRow], variant: str = "a", dark: bool = False
+) -> go.Figure:
+    """Return the width of each map in pixels, layer by layer: this variant as bars, the published network as outlines.
+
+    Bars at a site are solid, the layers between are paler.
+    """
+    colours, shown = palette(dark), strip_rows(rows)
+    figure = _figure("", 330, dark)
+    if not shown:
+        return _empty(figure, "This network has no maps to show.")
+    theirs = {row.path: row for row in published}
+    places = list(range(len(shown)))
+    outline = [theirs[row.path].width if row.path in theirs else None for row in shown]
+    figure.add_bar(
+        x=places, y=outline, name="Published", width=0.92, hoverinfo="skip",
+        marker={"color": "rgba(0,0,0,0)", "line": {"color": colours["grey"], "width": 2}},
+    )  # fmt: skip
+    figure.add_bar(
+        x=places,
+        y=[row.width for row in shown],
+        name=f"{variant.upper()}",
+        width=0.66,
+        marker={"color": colours[variant], "opacity": [1.0 if row.site else 0.45 for row in shown]},
+        text=[str(row.width) for row in shown],
+        textposition="outside",
+        textfont={"size": _FONT},
+        cliponaxis=False,
+        customdata=[[row.path, row.op, "x".join(map(str, row.shape))] for row in shown],
+        hovertemplate="%{customdata[0]}<br>%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+    )
+    figure.update_layout(barmode="overlay", bargap=0)
+    ticks = [index for index, row in enumerate(shown) if row.site and (not index or shown[index - 1].site != row.site)]
+    names = [f"<b>{shown[index].site}</b>" for index in ticks]
+    figure.update_xaxes(tickvals=ticks, ticktext=names, showgrid=False, tickangle=0)
+    highest = max([row.width for row in shown] + [value or 0 for value in outline])
+    figure.update_yaxes(title={"text": "map width, pixels", "font": {"size": _FONT + 1}}, range=[0, highest * 1.15])
+    return figure
+
+
+# -------------------------------------------------------------------------------------------------------- histograms
+
+
+def histogram_figure(named: Sequence[tuple[str, Histogram]], dark: bool = False) -> go.Figure:
+    """Return activation histograms as step outlines on a log scale: A solid, B dotted, shared bins."""
+    colours = palette(dark)
+    figure = _figure("", 260, dark)
+    if not named:
+        return _empty(figure, "No activations yet.")
+    for (name, histogram), variant, dash in zip(named, ("a", "b"), ("solid", "dot"), strict=False):
+        figure.add_scatter(
+            x=histogram.edges[:-1],
+            y=np.where(histogram.counts > 0, histogram.counts, np.nan),
+            name=name,
+            mode="lines",
+            line={"shape": "hv", "color": colours[variant], "dash": dash, "width": 2.5},
+            connectgaps=False,
+            hovertemplate="from %{x:.3g}: %{y:,} values<extra>" + name + "</extra>",
+        )
+    figure.update_xaxes(title={"text": "activation", "font": {"size": _FONT + 1}})
+    figure.update_yaxes(title={"text": "values (log)", "font": {"size": _FONT + 1}}, type="log", dtick=1)
+    return figure
+
+
+# ----------------------------------------------------------------------------------------------------------- mosaics
+
+
+@cache
+def viridis() -> NDArray[np.uint8]:
+    """Return viridis as a 256-colour palette, (256, 3)."""
+    scale = plotly.colors.get_colorscale("Viridis")
+    colours = plotly.colors.sample_colorscale(scale, np.linspace(0, 1, 256), colortype="tuple")
+    return (np.array(colours) * 255).round().astype(np.uint8)
+
+
+def mosaic(maps: Array, low: float, high: float, columns: int = 16, rows: int = 4, cell: int = 48) -> bytes:
+    """Return the first columns x rows maps of (C, H, W) as one palette PNG, each enlarged to whole pixels.
+
+    `low` and `high` are the ends of the colour scale; A and B are comparable only on the same one.
+    """
+    shown = maps[: columns * rows]
+    height, width = shown.shape[1:]
+    times = max(1, cell // max(height, width))
+    span = high - low if high > low else 1.0
+    levels = np.clip((shown - low) / span * 255, 0, 255).astype(np.uint8)
+    levels = levels.repeat(times, 1).repeat(times, 2)
+    gap = max(1, times * max(height, width) // 32)
+    lines = -(-len(shown) // columns)
+    tile_height, tile_width = height * times + gap, width * times + gap
+    sheet = np.zeros((lines * tile_height - gap, columns * tile_width - gap), np.uint8)
+    mask = np.ones(sheet.shape, bool)
+    for index, tile in enumerate(levels):
+        top, left = index // columns * tile_height, index % columns * tile_width
+        sheet[top : top + height * times, left : left + width * times] = tile
+        mask[top : top + height * times, left : left + width * times] = False
+    return _png(sheet, mask)
+
+
+def _png(levels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> bytes:
+    """Return a palette PNG; hidden pixels are transparent (the top colour gives up its place for them)."""
+    levels = np.where(hidden, np.uint8(255), np.minimum(levels, 254))
+    image = Image.fromarray(levels, mode=None).convert("P")
+    image.putpalette(viridis().tobytes())
+    file = BytesIO()
+    image.save(file, "PNG", transparency=255, compress_level=1)
+    return file.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------------------ pareto
+
+
+def pareto(
+    rows: Sequence[TrialRow],
+    chosen: int | None = None,
+    dark: bool = False,
+    ranges: tuple[list[float], list[float]] | None = None,
+) -> go.Figure:
+    """Return latency against accuracy: the front as steps, beaten trials as rings, the published network a diamond.
+
+    Bars show the 10th to 90th percentile of the calls. Every point carries its trial number as customdata.
+    """
+    colours = palette(dark)
+    figure = _figure("", 470, dark)
+    done = [row for row in rows if row.accuracy is not None and row.latency_ms is not None]
+    if not done:
+        return _empty(figure, "No finished trials yet.")
+    best = sorted((row for row in done if row.on_front), key=lambda row: row.latency_ms or 0)
+    beaten = [row for row in done if not row.on_front]
+    published = [row for row in done if row.published]
+    _steps(figure, best, colours)
+    _points(
+        figure,
+        "Beaten",
+        beaten,
+        chosen,
+        {"symbol": "circle-open", "size": 11, "color": colours["grey"], "line": {"width": 2}},
+    )
+    _points(figure, "On the front", best, chosen, {"symbol": "circle", "size": 15, "color": colours["b"]})
+    diamond = {"symbol": "diamond-open", "size": 22, "color": colours["a"], "line": {"width": 3}}
+    _points(figure, "Published network", published, chosen, diamond)
+    x, y = ranges or pareto_ranges(done)
+    figure.update_xaxes(title={"text": "latency, ms (lower is better)"}, range=x, showgrid=False)
+    figure.update_yaxes(title={"text": "accuracy (higher is better)"}, range=y, tickformat=".0%")
+    figure.update_layout(clickmode="event+select", hovermode="closest", uirevision="keep")
+    return figure
+
+
+def pareto_ranges(rows: Sequence[TrialRow]) -> tuple[list[float], list[float]]:
+    """Return (latency, accuracy) axis ranges with some room, so that new trials seldom move the picture."""
+    ms = [row.latency_ms for row in rows if row.latency_ms is not None]
+    accuracy = [row.accuracy for row in rows if row.accuracy is not None]
+    wide, tall = max(max(ms) - min(ms), 0.1 * max(ms)), max(max(accuracy) - min(accuracy), 0.02)
+    y = [max(0.0, min(accuracy) - 0.08 * tall), min(1.005, max(accuracy) + 0.1 * tall)]
+    return [max(0.0, min(ms) - 0.1 * wide), max(ms) + 0.08 * wide], y
+
+
+def _steps(figure: go.Figure, best: Sequence[TrialRow], colours: dict[str, str]) -> None:
+    figure.add_scatter(
+        x=[row.latency_ms for row in best], y=[row.accuracy for row in best], mode="lines",
+        line={"shape": "hv", "color": colours["b"], "width": 2}, showlegend=False, hoverinfo="skip",
+    )  # fmt: skip
+
+
+def _points(
+    figure: go.Figure, name: str, rows: Sequence[TrialRow], chosen: int | None, marker: dict[str, object]
+) -> None:
+    numbers = [row.number for row in rows]
+    selected = [numbers.index(chosen)] if chosen in numbers else ([] if chosen is not None else None)
+    errors = None
+    if rows and name != "Published network":
+        errors = {
+            "type": "data", "symmetric": False, "thickness": 1, "width": 0, "color": marker["color"],
+            "array": [(row.latency_p90_ms or 0) - (row.latency_ms or 0) for row in rows],
+            "arrayminus": [(row.latency_ms or 0) - (row.latency_p10_ms or 0) for row in rows],
+        }  # fmt: skip
+    figure.add_scatter(
+        x=[row.latency_ms for row in rows],
+        y=[row.accuracy for row in rows],
+        name=name,
+        mode="markers",
+        marker=marker,
+        customdata=numbers,
+        error_x=errors,
+        selectedpoints=selected,
+        unselected={"marker": {"opacity": 0.55}},
+        text=["<br>".join(str(row.plan).replace(": ", ";").split(";")) for row in rows],
+        hovertemplate="trial %{customdata}: %{y:.1%}, %{x:.2f} ms<br>%{text}<extra></extra>",
+    )
+
+
+def learning_curve(row: TrialRow, dark: bool = False) -> go.Figure:
+    """Return the validation accuracy of one trial after each epoch."""
+    colours = palette(dark)
+    figure = _figure("", 170, dark)
+    if not row.curve:
+        return _empty(figure, "No epochs yet.")
+    epochs = [epoch.epoch for epoch in row.curve]
+    figure.add_scatter(
+        x=epochs, y=[epoch.accuracy for epoch in row.curve], mode="lines+markers",
+        line={"color": colours["a"], "width": 2.5}, hovertemplate="epoch %{x}: %{y:.1%}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title={"text": "epoch"}, dtick=max(1, len(epochs) // 8), showgrid=False)
+    figure.update_yaxes(title={"text": "accuracy"}, tickformat=".0%", rangemode="tozero", nticks=4)
+    return figure

@@ -1,0 +1,210 @@
+"""The sidebar of the Backbone page: which network, which site, and four settings for it.
+
+The variant in the URL is what counts; the widgets show it. A setting that can't run leaves the variant as it was,
+keeps what was asked on the widgets, and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any
+
+import streamlit as st
+
+from poolsearch.backbones import BACKBONES
+from poolsearch.errors import PoolsearchError
+from poolsearch.kinds import KINDS
+from poolsearch.plan import Plan, PoolSpec
+from poolsearch.rows import LayerRow, Site
+from poolsearch.surgery import check, find_sites, possible_kinds
+from poolsearch.tables import shape
+from poolsearch.widgets.variants import choose, remember, variant
+
+SIZES = (20, 28, 32, 64, 128, 224)  # pixels, square
+
+
+def backbone_picker() -> tuple[str, Plan, str]:
+    """Return (variant name, Plan, what was refused) as the sidebar of the Backbone page has it."""
+    with st.sidebar:
+        name = choose("Variant", ["A", "B"], "edit").lower()
+        plan = variant(name)
+        st.session_state["network"] = plan.backbone
+        networks = list(BACKBONES)
+        st.selectbox(
+            "Network",
+            networks,
+            format_func=lambda key: BACKBONES[key].label,
+            key="network",
+            on_change=_other_network,
+            args=(name,),
+        )
+        st.session_state["size"] = plan.size[1]
+        sizes = sorted({*_sizes(plan.backbone), plan.size[1]})
+        st.segmented_control(
+            "Input size, pixels", sizes, required=True, key="size", on_change=_other_size, args=(name, plan)
+        )
+        sites = [site for site in find_sites(plan.backbone, plan.size) if not site.locked]
+        names = [site.name for site in sites]
+        first = next((site.name for site in sites if site.form == "pooling"), names[0])
+        chosen = st.pills(
+            "Site", names, default=first, required=True, key="site", bind="query-params", on_change=_forget
+        )
+        site = next((site for site in sites if site.name == chosen), sites[0])
+        _site_settings(name, plan, site)
+        st.button(
+            "Back to the published network",
+            on_click=remember,
+            args=(name, plan.published),
+            disabled=not plan.sites,
+            width="stretch",
+        )
+    return name, plan, st.session_state.pop("refused", "")
+
+
+def _sizes(backbone: str) -> tuple[int, ...]:
+    return tuple(n for n in SIZES if n <= 64) if backbone == "smallnet" else tuple(n for n in SIZES if n >= 64)
+
+
+def _forget() -> None:
+    st.session_state.pop("refused", None)
+
+
+def _other_network(name: str) -> None:
+    record = BACKBONES[st.session_state["network"]]
+    side = record.size[1] if record.size[1] < 64 else 128
+    _forget()
+    remember(name, Plan(st.session_state["network"], (record.size[0], side, side)))
+
+
+def _other_size(name: str, plan: Plan) -> None:
+    side = st.session_state["size"]
+    _ask(name, Plan(plan.backbone, (plan.size[0], side, side), plan.sites))
+
+
+def _ask(name: str, plan: Plan) -> None:
+    """Take a Plan that was asked for, or keep the old one and the reason."""
+    try:
+        remember(name, check(plan))
+        _forget()
+    except PoolsearchError as error:
+        st.session_state["refused"] = str(error)
+
+
+def _site_settings(name: str, plan: Plan, site: Site) -> None:
+    """Draw the settings of one site, showing what the Plan has there."""
+    spec = plan.spec(site.name) or site.published
+    assert spec is not None
+    kinds = list(possible_kinds(site))
+    fixed = spec.kind == "conv" and site.form == "convolution"  # kernel and padding belong to the weights
+    st.caption(f"{site.name} · {site.main.path} · published: {site.main.text}")
+    if "refused" not in st.session_state:
+        st.session_state["set-kind"] = spec.kind
+        for field, value in _numbers(spec).items():
+            st.session_state[f"set-{field}"] = value
+        st.session_state["set-placement"] = spec.placement
+
+    def row(label: str, field: str, options: list[int | str], disabled: bool = False) -> None:
+        shown = sorted(
+            {*options, st.session_state.get(f"set-{field}", options[0])}, key=lambda v: (isinstance(v, str), v)
+        )
+        st.segmented_control(
+            label,
+            shown,
+            required=True,
+            key=f"set-{field}",
+            on_change=_change,
+            args=(name, plan, site, field),
+            disabled=disabled,
+        )
+
+    st.pills(
+        "Pooling", kinds, format_func=lambda kind: KINDS[kind].label, required=True, key="set-kind",
+        on_change=_change, args=(name, plan, site, "kind"),
+    )  # fmt: skip
+    takes = KINDS[spec.kind].takes
+    if "kernel" in takes:
+        row("Kernel", "kernel", [2, 3, 4, 5], fixed)
+    if "stride" in takes:
+        row("Stride", "stride", [1, 2, 3, 4])
+    if "padding" in takes:
+        row("Padding", "padding", [0, 1, 2], fixed)
+    if site.form == "convolution" and spec.kind != "conv":
+        placements = ["after", "before", "hybrid"]
+        st.segmented_control(
+            "Beside the convolution", placements, required=True, key="set-placement",
+            help="after: convolution at stride 1, activation, pooling. before: pooling, then the convolution. "
+            "hybrid: pooling, then a 1x1 convolution.",
+            on_change=_change, args=(name, plan, site, "placement"),
+        )  # fmt: skip
+
+
+def _numbers(spec: PoolSpec) -> dict[str, int | str]:
+    padding = spec.padding if isinstance(spec.padding, str) else spec.padding[0][0] if spec.padding else 0
+    found: dict[str, int | str] = {"padding": padding}
+    if spec.kernel:
+        found["kernel"] = spec.kernel[0]
+    if spec.stride:
+        found["stride"] = spec.stride[0]
+    return found
+
+
+def _change(name: str, plan: Plan, site: Site, field: str) -> None:
+    """Put what the settings say at a site; another kind brings the nearest window it can have."""
+    get: Callable[..., Any] = st.session_state.get
+    kind, kernel, stride, padding = get("set-kind"), get("set-kernel", 2), get("set-stride", 2), get("set-padding", 0)
+    was_conv = (
+        site.form == "convolution" and (plan.spec(site.name) or site.published or PoolSpec("global-avg")).kind == "conv"
+    )
+    if field == "kind" and was_conv and kernel > 3:
+        kernel = 3  # a convolution's kernel is large for what it learns, not for what it pools
+    if field == "kind":
+        kernel = min(KINDS[kind].kernels or (kernel,), key=lambda there: abs(there - kernel))
+        padding = min(padding, kernel // 2) if isinstance(padding, int) else padding
+    try:
+        spec = _spec_of(site, kind, kernel, stride, padding, get("set-placement", "after"))
+    except PoolsearchError as error:
+        st.session_state["refused"] = str(error)
+        return
+    _ask(name, plan.put(site.name, spec))
+
+
+def _spec_of(site: Site, kind: str, kernel: int, stride: int, padding: int | str, placement: str) -> PoolSpec:
+    takes = KINDS[kind].takes
+    if kind == "conv" and site.form == "convolution" and site.published:
+        own = site.published
+        return PoolSpec("conv", own.kernel, (stride,), own.padding, own.dilation)
+    return PoolSpec.of(
+        kind,
+        kernel if "kernel" in takes else (),
+        stride if "stride" in takes else (),
+        padding if "padding" in takes else 0,
+        placement=placement if site.form == "convolution" else "after",
+    )
+
+
+def n_sites(plan: Plan) -> int:
+    """Return how many sites of a Plan's backbone can be changed."""
+    return sum(not site.locked for site in find_sites(plan.backbone, plan.size))
+
+
+def difference(mine: float, theirs: float, unit: str) -> str | None:
+    """Return the signed difference with its unit, or None where there is none to show."""
+    return None if mine == theirs or not isfinite(mine - theirs) else f"{mine - theirs:+.0f}{unit}"
+
+
+def table(rows: Sequence[LayerRow]) -> list[dict[str, object]]:
+    """Return the layers as a table with units in its heads; numbers stay numbers, so that it sorts."""
+    return [
+        {
+            "layer": row.path,
+            "does": row.op,
+            "site": row.site,
+            "shape": shape(row.shape),
+            "parameters": row.parameters,
+            "MACs": row.macs,
+            "output, bytes": row.bytes,
+            "sees, px": None if row.field_px == float("inf") else row.field_px,
+        }
+        for row in rows
+    ]

@@ -1,0 +1,92 @@
+"""The sidebar and the words of "Feature maps"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from poolsearch.kinds import KINDS
+from poolsearch.plan import Plan
+from poolsearch.rows import Array, Histogram
+from poolsearch.surgery import find_sites
+from poolsearch.widgets import cached
+from poolsearch.widgets.by_hand import PICTURES
+from poolsearch.widgets.variants import choose, toggle, trained, variant
+
+MOSAIC = 64  # channels that a mosaic shows
+
+
+@dataclass(frozen=True)
+class View:
+    """One variant as the page shows it."""
+
+    letter: str
+    colour: Literal["blue", "orange"]
+    plan: Plan
+    weights: Path | None
+
+    def words(self, site: str) -> str:
+        """Return what stands at a site, in words."""
+        spec = self.plan.spec(site)
+        if spec:
+            return f"{KINDS[spec.kind].label}: {spec}"
+        own = next((s.main.text for s in find_sites(self.plan.backbone, self.plan.size) if s.name == site), "")
+        return f"Published: {own}"
+
+
+def _view(letter: str, colour: Literal["blue", "orange"]) -> View:
+    plan = variant(letter.lower())
+    return View(letter, colour, plan, trained(letter.lower(), plan))
+
+
+def picker() -> tuple[str, str, bool, int, list[View]]:
+    """Return the picture, the site, whether A and B share a colour scale, a channel (0 for all), and both variants."""
+    pictures = ["Temple", "Flower", "Digit"]
+    picture = PICTURES[choose("Image", pictures, "picture")]
+    shown = [_view("A", "blue"), _view("B", "orange")]
+    sites = [site.name for site in find_sites(shown[0].plan.backbone, shown[0].plan.size) if site.role == "trunk"]
+    changed = next((name for view in shown for name, _ in view.plan.sites if name in sites), sites[0])
+    site = st.sidebar.pills("Behind site", sites, default=changed, required=True, key="behind", bind="query-params")
+    same = toggle("Same colour scale for A and B", "scale", True)
+    channel = st.sidebar.number_input("Channel, 0 for all", 0, 2048, 0, key="channel", bind="query-params")
+    for view in shown:
+        st.sidebar.caption(f"**{view.letter}** {view.plan}")
+    st.sidebar.caption("Both are set on the page Backbone, or opened from a Pareto front.")
+    return picture, site, same, int(channel), shown
+
+
+def scales(arrays: Sequence[Array], same: bool) -> list[tuple[float, float]]:
+    """Return (low, high) of the colour scale for each variant; shared, they can be compared."""
+    ends = [(float(array.min()), float(array.max())) for array in arrays]
+    if not same:
+        return ends
+    return [(min(low for low, _ in ends), max(high for _, high in ends))] * len(ends)
+
+
+def sheet(request: tuple[str, str, str, Path | None], low: float, high: float, channel: int) -> bytes:
+    """Return the picture of the first channels, or of one channel enlarged."""
+    return cached.mosaic_of(*request, low, high, channel)
+
+
+def caption(array: Array, low: float, high: float, weights: Path | None, channel: int) -> str:
+    """Return how many maps of what size are seen, on which scale, with which weights."""
+    channels, height, width = array.shape
+    shown = (
+        f"channel {min(channel, channels)} of {channels}"
+        if channel
+        else f"{min(channels, MOSAIC)} of {channels} channels"
+    )
+    source = f"trained, trial {weights.stem} of {weights.parents[1].name}" if weights else "random weights, seed 0"
+    return f"{shown}, {height} × {width} pixels · colours from {low:.2f} to {high:.2f} · {source}"
+
+
+def spread(named: Sequence[tuple[str, Histogram]]) -> str:
+    """Return mean, deviation and share of zeros of each variant, in words."""
+    return " · ".join(
+        f"**{letter}** mean {h.mean:.3f}, deviation {h.deviation:.3f}, zeros {100 * h.zeros:.1f} %"
+        for letter, h in named
+    )

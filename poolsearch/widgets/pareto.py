@@ -1,0 +1,135 @@
+"""The words and buttons of "Pareto front". The open trial is in the URL (`?trial=`), so a link opens it too."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import streamlit as st
+
+from poolsearch.kinds import KINDS
+from poolsearch.rows import TrialRow
+from poolsearch.surgery import find_sites
+from poolsearch.sweep import store
+from poolsearch.tables import duration
+from poolsearch.widgets.cached import rows_of
+from poolsearch.widgets.sweeps import is_alive
+from poolsearch.widgets.variants import open_as
+
+
+def sweep_picker() -> str | None:
+    """Return the sweep chosen in the sidebar, or None when there is none."""
+    names = store.studies()
+    if not names:
+        return None
+    with st.sidebar:
+        return st.selectbox("Sweep", names, key="sweep", bind="query-params", on_change=_close)
+
+
+def _close() -> None:
+    st.query_params.pop("trial", None)
+
+
+def refresh(study: str) -> str | None:
+    """Return how often the page looks again: every 2 s while the sweep runs, never after."""
+    return "2s" if is_alive(study) else None
+
+
+def rows_and_words(study: str) -> tuple[tuple[TrialRow, ...], str]:
+    """Return the trials of a sweep, and one sentence on how the picture came about."""
+    rows = rows_of(study)
+    done = [row for row in rows if row.state == "complete"]
+    if len(done) < 3:
+        return rows, f"{len(done)} trials are finished; a front says something from three on."
+    config = store.read_config(study)
+    best = sum(row.on_front for row in rows)
+    timing = f"{config.latency.calls} calls, batch {config.latency.batch}, one thread"
+    return rows, (
+        f"{best} of {len(done)} trials are on the front. Latency: median of {timing}, "
+        f"10th to 90th percentile as bars. Accuracy: top-1 on validation images, seed {config.seed}."
+    )
+
+
+def chosen(rows: Sequence[TrialRow]) -> TrialRow | None:
+    """Return the trial that the URL names."""
+    number = st.query_params.get("trial", "")
+    return next((row for row in rows if str(row.number) == number), None)
+
+
+def picked() -> None:
+    """Write the clicked trial into the URL (as a callback: its return value alone is lost when the figure changes)."""
+    points = st.session_state["front"].selection.points
+    if points:
+        data = points[0]["customdata"]
+        st.query_params["trial"] = str(data[0] if isinstance(data, list | tuple) else data)
+
+
+def trial(study: str, row: TrialRow) -> None:
+    """Draw one trial: what stands where, what came out, and the ways to have it in hand."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"Trial {row.number}", width="content")
+        if row.published:
+            st.badge("published network", color="blue")
+        st.badge(
+            "on the front" if row.on_front else row.state if row.reason else "beaten",
+            color="orange" if row.on_front else "gray",
+        )
+    with st.container(horizontal=True):
+        st.metric(
+            "Accuracy",
+            "–" if row.accuracy is None else f"{100 * row.accuracy:.1f} %",
+            help=None if row.test_accuracy is None else f"{100 * row.test_accuracy:.1f} % on the test images",
+        )
+        st.metric("Latency", "–" if row.latency_ms is None else f"{row.latency_ms:.2f} ms")
+        st.metric("Trained in", "–" if row.seconds is None else duration(row.seconds))
+    if row.reason:
+        st.warning(row.reason, title="It failed")
+    lines = []
+    for site in find_sites(row.plan.backbone, row.plan.size):
+        spec = row.plan.spec(site.name)
+        lines.append(
+            f"| {site.name} | " + (f"**{KINDS[spec.kind].label}** `{spec}` |" if spec else f"`{site.main.text}` |")
+        )
+    st.markdown("\n".join(["| site | pooling |", "| --- | --- |", *lines]))
+    with st.container(horizontal=True):
+        for letter in "ab":
+            if st.button(f"Open as {letter.upper()}", key=f"open-{letter}", icon=":material/open_in_new:"):
+                open_as(letter, row.plan, study, row.number)
+        path = store.weights_file(study, row.number)
+        if path.exists():
+            st.download_button(
+                "Weights",
+                path.read_bytes(),
+                f"{study}-{row.number}.safetensors",
+                key="weights",
+                icon=":material/download:",
+                help="safetensors; poolsearch.checkpoint.load opens it",
+            )
+    st.code(str(row.plan), language=None, wrap_lines=True)
+
+
+def downloads(study: str, rows: Sequence[TrialRow]) -> None:
+    """Draw the button that takes all trials along as CSV."""
+    file = io.StringIO()
+    fields = (
+        "number",
+        "state",
+        "accuracy",
+        "loss",
+        "test_accuracy",
+        "latency_ms",
+        "latency_p10_ms",
+        "latency_p90_ms",
+        "seconds",
+        "cpu_seconds",
+        "on_front",
+        "published",
+        "reason",
+    )
+    writer = csv.writer(file)
+    writer.writerow([*fields, "plan"])
+    writer.writerows([[*(getattr(row, field) for field in fields), str(row.plan)] for row in rows])
+    st.download_button(
+        "All trials as CSV", file.getvalue(), f"{study}.csv", "text/csv", key="csv", icon=":material/table:"
+    )

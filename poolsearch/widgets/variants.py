@@ -1,0 +1,86 @@
+"""The two variants A and B, and what every page says in the same words.
+
+A variant is a Plan's text in the query (`?a=...&b=...`), so that a reload, a shared link and a new tab agree; the
+session keeps it while other pages are open.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import streamlit as st
+
+from poolsearch.errors import PoolsearchError
+from poolsearch.plan import Plan
+from poolsearch.surgery import check
+from poolsearch.sweep import store
+
+VARIANTS = {"a": "resnet18/3x128x128", "b": "resnet18/3x128x128: stem=avg k3 s2 p1"}
+T = TypeVar("T")
+
+
+def dark() -> bool:
+    """Return whether the visitor sees the dark theme."""
+    return bool(st.context.theme.type == "dark")
+
+
+def refuse(error: PoolsearchError | str) -> None:
+    """Say in words that a choice can't run."""
+    st.warning(str(error), title="This choice can't run", icon=":material/block:")
+
+
+def choose(label: str, options: list[T], key: str, default: T | None = None) -> T:
+    """Return the choice of a row of buttons in the sidebar, kept in the URL."""
+    first = options[0] if default is None else default
+    return st.sidebar.segmented_control(label, options, default=first, required=True, key=key, bind="query-params")
+
+
+def toggle(label: str, key: str, value: bool = False) -> bool:
+    """Return the state of a switch in the sidebar, kept in the URL."""
+    return st.sidebar.toggle(label, value, key=key, bind="query-params")
+
+
+def variant(name: str) -> Plan:
+    """Return variant `a` or `b`; a link with a Plan that can't be is refused in words and the last good one stays."""
+    kept = f"variant-{name}"
+    text = st.query_params.get(name) or st.session_state.get(kept) or VARIANTS[name]
+    try:
+        plan = check(Plan.parse(text))
+    except PoolsearchError as error:
+        refuse(error)
+        plan = check(Plan.parse(VARIANTS[name]))
+    remember(name, plan)
+    return plan
+
+
+def remember(name: str, plan: Plan) -> None:
+    """Keep a variant in the session and in the URL (the first one of all is left out there)."""
+    st.session_state[f"variant-{name}"] = str(plan)
+    if str(plan) != VARIANTS[name]:
+        st.query_params[name] = str(plan)
+    elif name in st.query_params:
+        del st.query_params[name]
+
+
+def trained(name: str, plan: Plan) -> Path | None:
+    """Return the checkpoint of the trial that a variant was opened from, while the Plan is still that trial's."""
+    origin = st.query_params.get(f"{name}w") or st.session_state.get(f"origin-{name}") or ""
+    study, _, number = origin.rpartition("/")
+    try:
+        row = store.find_trial(study, int(number)) if number.isdigit() else None
+    except PoolsearchError:
+        return None
+    path = store.weights_file(study, int(number)) if row else None
+    if row is None or path is None or row.plan != plan or not path.exists():
+        return None
+    st.session_state[f"origin-{name}"] = st.query_params[f"{name}w"] = origin
+    return path
+
+
+def open_as(name: str, plan: Plan, study: str, number: int) -> None:
+    """Open a trial's Plan, with its trained weights, as variant `a` or `b` on the Backbone page."""
+    st.session_state[f"variant-{name}"] = str(plan)
+    st.session_state[f"origin-{name}"] = f"{study}/{number}"
+    query = {name: str(plan), f"{name}w": f"{study}/{number}", "edit": name.upper()}
+    st.switch_page("../pages/backbone.py", query_params=query)
