@@ -100,6 +100,7 @@ def figures(scores: Scores) -> dict[str, float | list[float]]:
         "tau_90": [round(float(low), 3), round(float(high), 3)],
         "sd_between": round(float(scores.mean(1).std(ddof=1)), 4),  # of the Plans' means
         "sd_within": round(float(np.sqrt(scores.var(1, ddof=1).mean())), 4),
+        "sd_within_median": round(float(np.median(scores.std(1, ddof=1))), 4),  # what a Plan that collapses can't move
         "least": round(float(scores.min()), 4),
         "most": round(float(scores.max()), 4),
     }
@@ -117,7 +118,8 @@ def show(plans: list[Plan], scores: dict[str, Scores], found: dict[str, dict[str
     table.add_section()
     for label, key in (("tau", "tau"), ("90 % interval", "tau_90"), ("sd of Plan means", "sd_between")):
         table.add_row(label, *(str(one[key]) for one in found.values()))
-    table.add_row("sd within a Plan", *(str(one["sd_within"]) for one in found.values()))
+    for label, key in (("sd within a Plan", "sd_within"), ("the same, median over Plans", "sd_within_median")):
+        table.add_row(label, *(str(one[key]) for one in found.values()))
     return table
 
 
@@ -138,7 +140,7 @@ def main(
     config = load(CONFIG)
     drawn = draw(config, plans)
     scores, cpu_s = score(drawn, seeds, config)
-    whole = np.isfinite(scores["loss"]).all(axis=1, keepdims=False)
+    whole = [bool(np.isfinite(row).all()) for row in scores["loss"]]
     kept = [plan for plan, good in zip(drawn, whole, strict=True) if good]
     scores = {name: values[whole] for name, values in scores.items()}
     found = {name: figures(values) for name, values in scores.items()}

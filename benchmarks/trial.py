@@ -197,17 +197,18 @@ def compare(plan: Plan, seed: int, data: datasets.Dataset, sets: list[PilImages]
     capped = max(curve) < target
     epochs = cap if capped else next(n for n, accuracy in enumerate(curve, start=1) if accuracy >= target)
     plain_s, equal_s = (build_s + seconds[n - 1] for n in (epochs, recipe.epochs))
-    times = {"ours_s": ours_s, "plain_s": plain_s, "ratio": plain_s / ours_s, "plain_epochs": epochs}
-    equal = {"equal_epochs_s": equal_s, "equal_epochs_ratio": equal_s / ours_s}
-    best = max(curve[:epochs])
     return Pair(
-        str(plan),
-        seed,
-        **times,
+        plan=str(plan),
+        seed=seed,
+        ours_s=ours_s,
+        plain_s=plain_s,
+        ratio=plain_s / ours_s,
+        plain_epochs=epochs,
         capped=capped,
-        **equal,
+        equal_epochs_s=equal_s,
+        equal_epochs_ratio=equal_s / ours_s,
         validation=target,
-        plain_validation=best,
+        plain_validation=max(curve[:epochs]),
         test=trained.test_accuracy,
         plain_test=test,
     )

@@ -11,10 +11,7 @@ name, plan, refused = backbone.backbone_picker()
 rows, published = layer_rows(plan), layer_rows(plan.published)
 mine, theirs = totals(rows), totals(published)
 
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.title("Backbone", width="content")
-    st.badge(f"variant {name.upper()}", color="blue" if name == "a" else "orange")
-    st.badge(f"{len(plan.sites)} of {backbone.n_sites(plan)} sites changed", color="gray")
+variants.head("Backbone", *backbone.badges(name, plan))
 if refused:
     variants.refuse(refused)
 
@@ -22,9 +19,8 @@ with st.grid(5, min_column_width=130):
     st.metric("Last map, pixels", shape(mine.last_map), border=True, height="stretch",
               delta=f"was {shape(theirs.last_map)}" if mine.last_map != theirs.last_map else None,
               delta_color="off", delta_arrow="off")  # fmt: skip
-    st.metric("A unit there sees", pixels(mine.field_px), backbone.difference(mine.field_px, theirs.field_px, " px"),
-              delta_color="off", border=True, height="stretch",
-              help="Receptive field: how many input pixels can reach one unit of the last map.")  # fmt: skip
+    st.metric("Receptive field", pixels(mine.field_px), backbone.difference(mine.field_px, theirs.field_px, " px"),
+              delta_color="off", border=True, height="stretch")  # fmt: skip
     for label, write, ours, before in (
         ("MACs", count, mine.macs, theirs.macs),
         ("Activations", size, mine.activation_bytes, theirs.activation_bytes),

@@ -10,13 +10,9 @@ try:
     picture, spec = by_hand.window_picker()
     stage = by_hand.stage_of(picture, str(spec))
 except PoolsearchError as error:
-    st.title("Pooling by hand")
+    variants.head("Pooling by hand")
     variants.refuse(error)
     st.stop()
 
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.title("Pooling by hand", width="content")
-    for words, colour in by_hand.badges(stage):
-        st.badge(words, color=colour)
-    st.caption(by_hand.size_formula(stage, spec), width="content")
+variants.head("Pooling by hand", *by_hand.badges(stage), caption=by_hand.size_formula(stage, spec))
 stepper(stage, key="stage")

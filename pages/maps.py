@@ -6,7 +6,7 @@ from poolsearch import figures
 from poolsearch.errors import PoolsearchError
 from poolsearch.widgets import cached, maps, variants
 
-st.title("Feature maps")
+variants.head("Feature maps")
 picture, site, same_scale, channel, shown = maps.picker()
 
 try:

@@ -5,7 +5,7 @@ import streamlit as st
 from poolsearch import figures
 from poolsearch.widgets import pareto, variants
 
-st.title("Pareto front")
+variants.head("Pareto front")
 study = pareto.sweep_picker()
 if study is None:
     st.info("No sweep yet. Start one on the page Sweeps.", icon=":material/scatter_plot:")

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from poolsearch.widgets import sweeps
+from poolsearch.widgets import sweeps, variants
 
-st.title("Sweeps")
+variants.head("Sweeps")
 study = sweeps.setup()
 if study is None:
     st.info("No sweep yet. Set it up on the left and start it.", icon=":material/rocket_launch:")

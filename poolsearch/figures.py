@@ -33,6 +33,7 @@ def _figure(title: str, height: int, dark: bool) -> go.Figure:
     axis = {
         "gridcolor": colours["grid"],
         "zeroline": False,
+        "automargin": True,
         "tickfont": {"size": _FONT},
         "title": {"font": {"size": _FONT + 1}},
     }
@@ -41,7 +42,7 @@ def _figure(title: str, height: int, dark: bool) -> go.Figure:
         title={"text": title, "font": {"size": 18}, "x": 0, "xref": "container"} if title else None,
         height=height,
         margin={"l": 8, "r": 8, "t": 48 if title else 12, "b": 8},
-        font={"size": _FONT, "color": colours["text"]},
+        font={"size": _FONT, "color": colours["text"], "family": "Source Sans, sans-serif"},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         xaxis=axis,
@@ -191,7 +192,7 @@ def pareto(
 ) -> go.Figure:
     """Return latency against accuracy: the front as steps, beaten trials as rings, the published network a diamond.
 
-    Bars show the 10th to 90th percentile of the calls. Every point carries its trial number as customdata.
+    Bars show the 95 % interval of the median. Every point carries its trial number as customdata.
     """
     colours = palette(dark)
     figure = _figure("", 470, dark)
@@ -244,8 +245,8 @@ def _points(
     if rows and name != "Published network":
         errors = {
             "type": "data", "symmetric": False, "thickness": 1, "width": 0, "color": marker["color"],
-            "array": [(row.latency_p90_ms or 0) - (row.latency_ms or 0) for row in rows],
-            "arrayminus": [(row.latency_ms or 0) - (row.latency_p10_ms or 0) for row in rows],
+            "array": [(row.latency_high_ms or 0) - (row.latency_ms or 0) for row in rows],
+            "arrayminus": [(row.latency_ms or 0) - (row.latency_low_ms or 0) for row in rows],
         }  # fmt: skip
     figure.add_scatter(
         x=[row.latency_ms for row in rows],

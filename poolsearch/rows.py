@@ -150,8 +150,8 @@ class LatencyRow:
     calls: int
     device: str
     cpu_ms: float  # median thread_time
-    p10_ms: float  # 10th and 90th percentile of the figure to compare
-    p90_ms: float
+    low_ms: float  # 95 % interval of the median of the figure to compare
+    high_ms: float
     wall_ms: float  # median
     wall_p95_ms: float
 
@@ -188,8 +188,8 @@ class TrialRow:
     loss: float | None = None
     test_accuracy: float | None = None
     latency_ms: float | None = None
-    latency_p10_ms: float | None = None
-    latency_p90_ms: float | None = None
+    latency_low_ms: float | None = None  # 95 % interval of the median
+    latency_high_ms: float | None = None
     seconds: float | None = None
     cpu_seconds: float | None = None
     seed: int = 0

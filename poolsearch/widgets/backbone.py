@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -97,7 +97,7 @@ def _site_settings(name: str, plan: Plan, site: Site) -> None:
     assert spec is not None
     kinds = list(possible_kinds(site))
     fixed = spec.kind == "conv" and site.form == "convolution"  # kernel and padding belong to the weights
-    st.caption(f"{site.name} · {site.main.path} · published: {site.main.text}")
+    st.caption(f"published: {site.main.text}")
     if "refused" not in st.session_state:
         st.session_state["set-kind"] = spec.kind
         for field, value in _numbers(spec).items():
@@ -118,7 +118,7 @@ def _site_settings(name: str, plan: Plan, site: Site) -> None:
             disabled=disabled,
         )
 
-    st.pills(
+    st.selectbox(
         "Pooling", kinds, format_func=lambda kind: KINDS[kind].label, required=True, key="set-kind",
         on_change=_change, args=(name, plan, site, "kind"),
     )  # fmt: skip
@@ -183,9 +183,11 @@ def _spec_of(site: Site, kind: str, kernel: int, stride: int, padding: int | str
     )
 
 
-def n_sites(plan: Plan) -> int:
-    """Return how many sites of a Plan's backbone can be changed."""
-    return sum(not site.locked for site in find_sites(plan.backbone, plan.size))
+def badges(name: str, plan: Plan) -> list[tuple[str, Literal["blue", "orange", "gray"]]]:
+    """Return (words, colour) of the variant on the page, and how many of its sites were changed."""
+    open_sites = sum(not site.locked for site in find_sites(plan.backbone, plan.size))
+    changed = f"{len(plan.sites)} of {open_sites} sites changed"
+    return [(f"variant {name.upper()}", "blue" if name == "a" else "orange"), (changed, "gray")]
 
 
 def difference(mine: float, theirs: float, unit: str) -> str | None:

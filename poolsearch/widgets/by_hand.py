@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Literal
 
 import streamlit as st
 
@@ -14,7 +15,7 @@ from poolsearch.rows import Array
 from poolsearch.widgets.variants import choose, toggle
 from poolsearch.windows import window
 
-PICTURES = {"Digit": "digit", "Temple": "temple", "Flower": "flower"}
+PICTURES = {"Temple": "temple", "Flower": "flower", "Digit": "digit"}
 
 
 def window_picker() -> tuple[str, PoolSpec]:
@@ -71,12 +72,11 @@ def small_picture(name: str) -> Array:
     return grey
 
 
-def badges(stage: dict[str, object]) -> list[tuple[str, str]]:
-    """Return (words, colour) of the numbers in, the numbers out, and the share that is kept."""
+def badges(stage: dict[str, object]) -> list[tuple[str, Literal["blue", "orange", "gray"]]]:
+    """Return (words, colour) of how many numbers go in and come out, and the share that is kept."""
     grids = [stage["input"], stage["output"]]
     into, out = (len(grid) * len(grid[0]) for grid in grids if isinstance(grid, tuple | list))
-    kept = f"{100 * out / into:.0f} % kept"
-    return [(f"{into} numbers in", "gray"), (f"{out} numbers out", "blue"), (kept, "orange")]
+    return [(f"{into} → {out} numbers", "blue"), (f"{100 * out / into:.0f} % kept", "orange")]
 
 
 def size_formula(stage: dict[str, object], spec: PoolSpec) -> str:

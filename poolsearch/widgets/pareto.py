@@ -47,7 +47,7 @@ def rows_and_words(study: str) -> tuple[tuple[TrialRow, ...], str]:
     timing = f"{config.latency.calls} calls, batch {config.latency.batch}, one thread"
     return rows, (
         f"{best} of {len(done)} trials are on the front. Latency: median of {timing}, "
-        f"10th to 90th percentile as bars. Accuracy: top-1 on validation images, seed {config.seed}."
+        f"its 95 % interval as bars. Accuracy: top-1 on validation images, seed {config.seed}."
     )
 
 
@@ -119,8 +119,8 @@ def downloads(study: str, rows: Sequence[TrialRow]) -> None:
         "loss",
         "test_accuracy",
         "latency_ms",
-        "latency_p10_ms",
-        "latency_p90_ms",
+        "latency_low_ms",
+        "latency_high_ms",
         "seconds",
         "cpu_seconds",
         "on_front",

@@ -158,10 +158,10 @@ def last_trials(study: str, count: int = 8) -> None:
         {
             "trial": row.number,
             "state": "on the front" if row.on_front else row.state,
-            "accuracy": row.accuracy,
+            "accuracy, %": None if row.accuracy is None else 100 * row.accuracy,
             "latency, ms": row.latency_ms,
             "learning": [epoch.accuracy for epoch in row.curve] or None,
-            "plan": str(row.plan) if not row.reason else f"{row.plan} — {row.reason}",
+            "changes": row.reason or str(row.plan).partition(": ")[2] or "none: the published network",
         }
         for row in rows
     ]
@@ -169,7 +169,7 @@ def last_trials(study: str, count: int = 8) -> None:
         table,
         hide_index=True,
         column_config={
-            "accuracy": st.column_config.ProgressColumn("accuracy", format="percent", min_value=0, max_value=1),
+            "accuracy, %": st.column_config.ProgressColumn("accuracy, %", format="%.1f", min_value=0, max_value=100),
             "latency, ms": st.column_config.NumberColumn("latency, ms", format="%.2f"),
             "learning": st.column_config.LineChartColumn("learning", y_min=0, y_max=1, width="small"),
             "trial": st.column_config.NumberColumn("trial", width=60),

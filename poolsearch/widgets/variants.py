@@ -7,7 +7,7 @@ session keeps it while other pages are open.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import streamlit as st
 
@@ -23,6 +23,16 @@ T = TypeVar("T")
 def dark() -> bool:
     """Return whether the visitor sees the dark theme."""
     return bool(st.context.theme.type == "dark")
+
+
+def head(title: str, *badges: tuple[str, Literal["blue", "orange", "gray"]], caption: str = "") -> None:
+    """Draw the head row of a page, the same height everywhere: title, badges of (words, colour), a caption."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(title, width="content", anchor=False)
+        for words, colour in badges:
+            st.badge(words, color=colour)
+        if caption:
+            st.caption(caption, width="content")
 
 
 def refuse(error: PoolsearchError | str) -> None:

@@ -1,0 +1,53 @@
+# make app    on a fresh machine: makes .venv, installs, opens the app on http://localhost:8501
+# make test   on a fresh machine: makes .venv, installs, runs all tests that need no GPU, browser or network
+# make sweep  the default sweep, headless, on the embedded data (a second call continues or shows it)
+# make check  format, lint, types, tests: what CI runs; make browser and make faults are its other two parts
+
+PYTHON ?= python3.11
+PORT ?= 8501
+BIN := .venv/bin
+SHELL := /bin/bash
+
+.PHONY: app test sweep check lint types browser faults slow clean python
+
+app: .venv/app
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+sweep: .venv/app
+	$(BIN)/python experiments/sweep.py configs/cluttered-digits.toml --resume
+
+check: lint types test
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+browser: .venv/dev
+	$(BIN)/python -m pytest -m browser
+
+faults: .venv/dev
+	$(BIN)/python -m pytest -m "faults or slow"
+
+# The stamps .venv/app and .venv/dev are newer than what they were installed from: a second call installs nothing.
+.venv/app: requirements.txt | python
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements.txt requirements-dev.txt | python
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch .venv/app $@
+
+python:
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	  echo "Poolsearch needs Python 3.11 with venv; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing). Install it, or say which: make $(firstword $(MAKECMDGOALS) app) PYTHON=/path/to/python3.11" >&2; exit 2; }
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
