@@ -29,7 +29,7 @@ with st.grid(5, min_column_width=130):
         delta = None if ours == before else change(ours, before)
         st.metric(label, write(ours), delta, delta_color="inverse", border=True, height="stretch")
 
-st.subheader("Map width, layer by layer")
+st.subheader("Map width, layer by layer", anchor=False)
 figure = figures.shape_strip(rows, published, name, variants.dark())
 st.plotly_chart(figure, key="strip", config={"displayModeBar": False}, theme=None)
 

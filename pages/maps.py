@@ -25,7 +25,7 @@ for view, request, array, (low, high) in zip(shown, requests, arrays, scales, st
     sheet = maps.sheet(request, low, high, channel)
     st.image(sheet, width="stretch", alt=f"Feature maps of variant {view.letter} behind {site}")
 
-st.subheader("Activations")
+st.subheader("Activations", anchor=False)
 histograms = cached.histograms_of(requests)
 named = [(view.letter, histogram) for view, histogram in zip(shown, histograms, strict=True)]
 st.plotly_chart(

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from poolsearch.errors import PoolsearchError, unknown
+from poolsearch.errors import PoolsearchError
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -14,7 +14,7 @@ DEVICES = ("auto", "cpu", "cuda")
 def resolve(name: str) -> str:
     """Return "cpu" or "cuda" for a wish. Raises PoolsearchError where there is no such device."""
     if name not in DEVICES:
-        raise PoolsearchError(unknown("device", name, DEVICES))
+        raise PoolsearchError(f"Unknown device '{name}'. Possible: {', '.join(DEVICES)} (a GPU is cuda).")
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise PoolsearchError("There is no CUDA device that this torch can use. Take --device cpu (or auto).")

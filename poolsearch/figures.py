@@ -65,11 +65,13 @@ def _empty(figure: go.Figure, words: str) -> go.Figure:
 
 
 def strip_rows(rows: Sequence[LayerRow]) -> list[LayerRow]:
-    """Return the layers that a strip shows: convolutions wider than a point, and every pooling."""
+    """Return the layers that a strip shows: convolutions wider than a point and poolings, on the main path."""
     return [
         row
         for row in rows
-        if len(row.shape) == 3 and (row.site or ("conv k" in row.op and "conv k1 " not in f"{row.op} "))
+        if len(row.shape) == 3
+        and not row.beside
+        and (row.site or ("conv k" in row.op and "conv k1 " not in f"{row.op} "))
     ]
 
 
@@ -106,7 +108,9 @@ def shape_strip(
     )
     figure.update_layout(barmode="overlay", bargap=0)
     ticks = [index for index, row in enumerate(shown) if row.site and (not index or shown[index - 1].site != row.site)]
-    names = [f"<b>{shown[index].site}</b>" for index in ticks]
+    # names of neighbouring bars stand on two lines, or they would overlap
+    low = [i > 0 and ticks[i] - ticks[i - 1] < 3 and i % 2 == 1 for i in range(len(ticks))]
+    names = [f"{'<br>' * below}<b>{shown[index].site}</b>" for index, below in zip(ticks, low, strict=True)]
     figure.update_xaxes(tickvals=ticks, ticktext=names, showgrid=False, tickangle=0)
     highest = max([row.width for row in shown] + [value or 0 for value in outline])
     figure.update_yaxes(title={"text": "map width, pixels", "font": {"size": _FONT + 1}}, range=[0, highest * 1.15])
@@ -195,7 +199,7 @@ def pareto(
     Bars show the 95 % interval of the median. Every point carries its trial number as customdata.
     """
     colours = palette(dark)
-    figure = _figure("", 470, dark)
+    figure = _figure("", 430, dark)
     done = [row for row in rows if row.accuracy is not None and row.latency_ms is not None]
     if not done:
         return _empty(figure, "No finished trials yet.")

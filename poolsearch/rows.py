@@ -71,6 +71,7 @@ class LayerRow:
     bytes: int  # of its output in float32; 0 when it writes over its input
     field_px: float  # receptive field in input pixels; infinite behind a global pooling
     jump_px: float  # input pixels between two neighbouring outputs
+    beside: bool = False  # on a branch beside the main path of its site: a shortcut
 
     @property
     def height(self) -> int:

@@ -36,7 +36,9 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
     """
     plan = check(plan)
     trace, shapes, seen = replayed(plan)
-    home = {member.path: site.name for site in find_sites(plan.backbone, plan.size) for member in site.members}
+    sites = find_sites(plan.backbone, plan.size)
+    home = {member.path: site.name for site in sites for member in site.members}
+    beside = {member.path for site in sites for member in site.members[1:]}
     rows = []
     for index, call in enumerate(trace.calls[1:], start=1):
         source = shapes[call.inputs[0]]
@@ -53,6 +55,7 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
                 bytes=0 if call.inplace or call.op == "flatten" else prod(shape) * _FLOAT32,
                 field_px=seen[index].pixels,
                 jump_px=seen[index].jump,
+                beside=call.path.removesuffix(".pooling") in beside,
             )
         )
     return tuple(rows)

@@ -35,7 +35,9 @@ def mark_front(rows: Sequence[TrialRow], objectives: Sequence[str]) -> tuple[Tri
     """Return the rows with `on_front` set where no other complete trial beats them."""
     figures = {row.number: losses(row, objectives) for row in rows if row.state == "complete"}
     numbers = [number for number, value in figures.items() if value is not None]
-    keep = unbeaten(np.array([figures[number] for number in numbers], dtype=float).reshape(len(numbers), -1))
+    keep = unbeaten(
+        np.array([figures[number] for number in numbers], dtype=float).reshape(len(numbers), len(objectives))
+    )
     best = {number for number, kept in zip(numbers, keep, strict=True) if kept}
     return tuple(replace(row, on_front=row.number in best) for row in rows)
 

@@ -153,6 +153,7 @@ def _differences(old: SweepConfig, new: SweepConfig) -> list[str]:
 
 def load_study(study: str, url: str | None = None) -> optuna.Study:
     """Return a study for reading. Raises StudyError when it is not there."""
+    read_config(study)
     if url is None and not (folder_of(study) / "study.db").exists():
         raise StudyError(f"The sweep '{study}' has no trials yet.")
     try:

@@ -119,7 +119,7 @@ def _site_settings(name: str, plan: Plan, site: Site) -> None:
         )
 
     st.selectbox(
-        "Pooling", kinds, format_func=lambda kind: KINDS[kind].label, required=True, key="set-kind",
+        "Pooling", kinds, format_func=lambda kind: KINDS[kind].label, key="set-kind",
         on_change=_change, args=(name, plan, site, "kind"),
     )  # fmt: skip
     takes = KINDS[spec.kind].takes

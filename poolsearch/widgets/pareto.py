@@ -68,7 +68,7 @@ def picked() -> None:
 def trial(study: str, row: TrialRow) -> None:
     """Draw one trial: what stands where, what came out, and the ways to have it in hand."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Trial {row.number}", width="content")
+        st.subheader(f"Trial {row.number}", width="content", anchor=False)
         if row.published:
             st.badge("published network", color="blue")
         st.badge(
@@ -92,20 +92,14 @@ def trial(study: str, row: TrialRow) -> None:
             f"| {site.name} | " + (f"**{KINDS[spec.kind].label}** `{spec}` |" if spec else f"`{site.main.text}` |")
         )
     st.markdown("\n".join(["| site | pooling |", "| --- | --- |", *lines]))
-    with st.container(horizontal=True):
-        for letter in "ab":
-            if st.button(f"Open as {letter.upper()}", key=f"open-{letter}", icon=":material/open_in_new:"):
-                open_as(letter, row.plan, study, row.number)
-        path = store.weights_file(study, row.number)
-        if path.exists():
-            st.download_button(
-                "Weights",
-                path.read_bytes(),
-                f"{study}-{row.number}.safetensors",
-                key="weights",
-                icon=":material/download:",
-                help="safetensors; poolsearch.checkpoint.load opens it",
-            )
+    first, second, third = st.columns(3, gap="small")
+    for letter, column in (("a", first), ("b", second)):
+        if column.button(f"Open as {letter.upper()}", key=f"open-{letter}", width="stretch"):
+            open_as(letter, row.plan, study, row.number)
+    path = store.weights_file(study, row.number)
+    if path.exists():
+        name, words = f"{study}-{row.number}.safetensors", "The trained weights; poolsearch.checkpoint.load opens them."
+        third.download_button("Weights", path.read_bytes(), name, key="weights", help=words, width="stretch")
     st.code(str(row.plan), language=None, wrap_lines=True)
 
 

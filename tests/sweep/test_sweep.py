@@ -1,0 +1,251 @@
+"""A sweep from config to front: real training of a tiny network, real processes, real SQLite."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from poolsearch import checkpoint
+from poolsearch.config import parse
+from poolsearch.errors import BusyError, StudyError
+from poolsearch.plan import Plan
+from poolsearch.rows import SweepStatus, TrialRow
+from poolsearch.sweep import launch, store
+from poolsearch.sweep.coordinator import lease, run
+from poolsearch.sweep.front import front, mark_front, unbeaten
+from poolsearch.sweep.space import space_of, suggest_plan
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def done(tiny):
+    """A finished tiny sweep."""
+    return run(tiny, workers=2)
+
+
+def command(*words, folder):
+    return subprocess.run(
+        [sys.executable, "experiments/sweep.py", *words],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "POOLSEARCH_RUNS": str(folder)}, timeout=120,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------ front
+
+
+def test_the_front_of_five_points_by_hand():
+    # small is good in both columns; (2, 2) is beaten by (1, 2), (3, 3) by many, equals keep each other
+    points = np.array([[1, 2], [2, 2], [3, 1], [3, 3], [1, 2]], dtype=float)
+    assert unbeaten(points).tolist() == [True, False, True, False, True]
+
+
+def test_the_front_is_optunas_own():
+    random = np.random.default_rng(0)
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    rows = []
+    for number, (accuracy, ms) in enumerate(random.random((60, 2)).round(2)):
+        study.add_trial(optuna.trial.create_trial(values=[accuracy, ms]))
+        rows.append(TrialRow(number, "complete", Plan("a", (1, 8, 8)), accuracy=accuracy, latency_ms=ms))
+    marked = mark_front(rows, ("accuracy", "latency_ms"))
+    assert {row.number for row in front(marked)} == {trial.number for trial in study.best_trials}
+
+
+def test_a_trial_without_figures_is_never_on_the_front():
+    plan = Plan("a", (1, 8, 8))
+    rows = [TrialRow(0, "failed", plan, accuracy=1.0, latency_ms=0.1), TrialRow(1, "complete", plan, accuracy=0.5)]
+    assert front(mark_front(rows, ("accuracy", "latency_ms"))) == ()
+
+
+# ------------------------------------------------------------------------------------------------------------ space
+
+
+def test_every_draw_of_the_space_is_a_plan_and_comes_back_as_parameters(tiny):
+    import random
+
+    space, source = space_of(tiny), random.Random(0)
+    assert space.n_plans == 8  # two kinds at three stages
+    for _ in range(20):
+        params = space.draw(source)
+        plan = space.plan(params)
+        assert space.params_of(plan) == params
+
+
+def test_optunas_trial_becomes_a_plan(tiny):
+    space = space_of(tiny)
+    trial = optuna.trial.FixedTrial({"stage1.kind": "avg", "stage2.kind": "max", "stage3.kind": "avg"})
+    assert str(suggest_plan(trial, space)) == "smallnet/1x12x12: stage1=avg k2 s2; stage3=avg k2 s2"
+
+
+# ------------------------------------------------------------------------------------------------------ whole sweeps
+
+
+def test_a_sweep_ends_with_distinct_plans_a_front_and_the_published_network(done, tiny):
+    assert done.status.state == "done"
+    assert [row.state for row in done.rows] == ["complete"] * 5
+    assert len({str(row.plan) for row in done.rows}) == 5
+    assert done.rows[0].published
+    assert all(0 <= row.accuracy <= 1 and row.latency_ms > 0 and len(row.curve) == 1 for row in done.rows)
+    document = json.loads(json.dumps(done.document()))
+    assert document["counts"] == {"complete": 5}
+    assert document["front"]
+    assert all(Plan.parse(point["plan"]) for point in document["front"])
+    study = store.load_study("tiny")
+    assert len(study.user_attrs["latency"]) == 5  # all timed together at the end
+    assert store.read_status("tiny").state == "done"
+
+
+def test_the_winner_is_in_hand_again_with_its_weights(done):
+    from poolsearch import datasets
+    from poolsearch.training import evaluate
+
+    row = front(done.rows)[0]
+    saved = checkpoint.load(store.weights_file("tiny", row.number))
+    assert saved.plan == row.plan
+    config = store.read_config("tiny")
+    data = datasets.load(config.data, row.plan.size, config.clutter)
+    accuracy, loss = evaluate(saved.network(), data.validation)
+    assert accuracy == pytest.approx(row.accuracy)
+    assert loss == pytest.approx(row.loss, rel=1e-4)
+
+
+def test_a_space_smaller_than_the_sweep_ends_when_it_is_exhausted(tiny):
+    outcome = run(tiny.model_copy(update={"trials": 20}), workers=2)
+    assert len(outcome.rows) == 8
+    assert outcome.status.message == "The space holds no further Plan."
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(tiny):
+    def stop_after_two(status: SweepStatus) -> None:
+        if status.complete == 2:
+            launch.stop("tiny")
+
+    first = run(tiny, workers=1, on_change=stop_after_two)
+    assert first.status.state == "stopped"
+    assert sum(row.state == "complete" for row in first.rows) == 2
+    kept = {row.number: row.loss for row in first.rows if row.state == "complete"}
+    second = run(tiny, workers=1, resume=True)
+    assert second.status.state == "done"
+    assert [row.state for row in second.rows] == ["complete"] * 5
+    assert {number: second.rows[number].loss for number in kept} == kept
+    study = store.load_study("tiny")
+    assert sorted(trial.number for trial in study.get_trials()) == list(range(5))
+    assert all(trial.state == TrialState.COMPLETE for trial in study.get_trials())
+
+
+def test_a_study_of_the_same_name_is_not_touched(done, tiny):
+    file = store.folder_of("tiny") / "study.db"
+    before = file.read_bytes()
+    with pytest.raises(StudyError, match="'tiny' is there already with 5 trials done. Continue it with --resume"):
+        run(tiny, workers=1)
+    with pytest.raises(StudyError, match="directions maximize, minimize; this config asks for minimize, minimize"):
+        run(tiny.model_copy(update={"objectives": ("loss", "latency_ms")}), workers=1, resume=True)
+    with pytest.raises(StudyError, match="other settings: seed was 0, now 7. Take another study name"):
+        run(tiny.model_copy(update={"seed": 7}), workers=1, resume=True)
+    assert file.read_bytes() == before
+
+
+def test_a_second_coordinator_is_told_who_holds_the_study(tiny):
+    with lease("tiny"), pytest.raises(BusyError, match=f"'tiny' is run by process {os.getpid()} on .* already"):
+        run(tiny, workers=1)
+
+
+def test_a_sweep_of_failures_keeps_each_reason_and_has_no_front(tiny):
+    # weights that decay by ten times themselves a step overflow within two epochs
+    explode = tiny.training.model_copy(update={"rate": 10.0, "weight_decay": 1.0, "epochs": 5})
+    outcome = run(tiny.model_copy(update={"trials": 2, "data": "digits", "training": explode}), workers=1)
+    assert all(row.state == "failed" for row in outcome.rows)
+    assert all("loss was nan" in row.reason for row in outcome.rows)
+    assert front(outcome.rows) == ()
+    assert outcome.document()["published"] is None
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database, but text " * 100], ids=["empty", "foreign"])
+def test_a_file_that_is_no_study_is_left_as_it_is(tiny, content):
+    file = store.folder_of("tiny") / "study.db"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    if content:
+        with pytest.raises(StudyError, match=r"storage can't be opened \(file is not a database\). Its bytes are unch"):
+            run(tiny, workers=1)
+        assert file.read_bytes() == content
+    else:  # SQLite takes an empty file as a new database
+        assert run(tiny.model_copy(update={"trials": 1}), workers=1).status.state == "done"
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+
+def test_the_script_ends_with_a_table_and_one_json_line(tmp_path, tiny):
+    config = tmp_path / "tiny.toml"
+    from poolsearch.config import to_toml
+
+    config.write_text(to_toml(tiny))
+    ended = command(str(config), "--set", "trials=3", "--workers", "2", folder=tmp_path / "runs")
+    assert ended.returncode == 0, ended.stderr
+    *table, last = ended.stdout.strip().splitlines()
+    document = json.loads(last)
+    assert document["study"] == "tiny"
+    assert document["counts"] == {"complete": 3}
+    assert document["storage"].endswith("tiny/study.db")
+    assert "Pareto front" in table[0]
+    assert "3 of 3 trials" in ended.stderr
+    again = command(str(config), "--set", "trials=3", folder=tmp_path / "runs")
+    assert again.returncode == 2
+    assert again.stderr == (
+        "The study 'tiny' is there already with 3 trials done. "
+        "Continue it with --resume, or take another name with --set study=NAME.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.toml"], "Can't read the config 'nowhere.toml': No such file or directory.\n"),
+        (["configs/cluttered-digits.toml", "--set", "trails=3"], "Unknown key 'trails' in 'the config'. Did you mean"),
+        (
+            ["configs/cluttered-digits.toml", "--device", "gpu"],
+            "Unknown device 'gpu'. Possible: auto, cpu, cuda (a GPU is cuda).\n",
+        ),
+        (["configs/cluttered-digits.toml", "--workers", "0"], "Workers go from 1 to 256, got 0. Nearest: 1.\n"),
+    ],
+)
+def test_the_script_refuses_in_one_sentence(words, message, tmp_path):
+    ended = command(*words, folder=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(message)
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------ the page's side
+
+
+def test_a_study_name_cannot_leave_the_runs_folder():
+    for name in ("../up", "a/b", "", "..", "x" * 65):
+        with pytest.raises(StudyError, match="is no study name"):
+            store.folder_of(name)
+
+
+def test_a_coordinator_that_is_silent_is_lost(tiny, monkeypatch):
+    store.write_config(tiny)
+    store.write_status(SweepStatus("tiny", "running", 5))
+    assert store.read_status("tiny").state == "running"
+    monkeypatch.setattr(store.time, "time", lambda: 4e9)
+    assert store.read_status("tiny").state == "lost"
+
+
+def test_the_estimate_comes_from_earlier_trials_when_there_are_some(tiny):
+    guess, source = launch.estimate(tiny)
+    assert guess > 0
+    assert "nothing like it was measured here yet" in source
+    run(tiny, workers=2)
+    measured, source = launch.estimate(parse(store.folder_of("tiny").joinpath("config.toml").read_text()))
+    assert source == "from 5 trials of 'tiny'"
+    assert 8 < measured < 60

@@ -1,0 +1,76 @@
+"""The command line: what it prints, its JSON, its exit codes, its one-sentence refusals."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from poolsearch.cli import app
+from poolsearch.sweep.coordinator import run
+
+
+def ask(*words):
+    return CliRunner().invoke(app, list(words))
+
+
+def test_sites_as_a_table_and_as_json():
+    table = ask("sites", "resnet18/3x64x64")
+    assert table.exit_code == 0
+    assert "stem     max k3 s2 p1    32x32   16x16   maxpool (max k3 s2 p1)" in table.stdout
+    document = json.loads(ask("sites", "resnet18/3x64x64", "--json").stdout)
+    assert [site["site"] for site in document["sites"]] == ["conv1", "stem", "layer2", "layer3", "layer4", "head"]
+    assert document["sites"][2]["members"][1] == {"path": "layer2.0.downsample.0", "published": "conv k1 s2"}
+
+
+def test_sites_take_the_usual_input_size_when_none_is_given():
+    assert json.loads(ask("sites", "alexnet", "--json").stdout)["backbone"] == "alexnet/3x224x224"
+
+
+def test_cost_against_the_published_network():
+    document = json.loads(ask("cost", "resnet18/3x224x224", "--json").stdout)
+    assert document["totals"] == document["published"]
+    # He et al. 2016, table 1: 1.8 billion multiply-adds; torchvision's own count is 1.814 GMAC and 11,689,512 weights
+    assert document["totals"]["macs"] == 1_814_073_344
+    assert document["totals"]["parameters"] == 11_689_512
+    changed = ask("cost", "resnet18/3x64x64: stem=avg k2 s2")
+    assert changed.exit_code == 0
+    assert "avg k2 s2" in changed.stdout
+    assert "433 px      435 px" in changed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sites", "resnet19"], "Unknown backbone 'resnet19'. Did you mean 'resnet18'?"),
+        (["cost", "resnet18/3x64x64: stem=max k2 s2 p2"], "Padding 2 is more than half of kernel 2"),
+        (["cost", "resnet18/3x64x64: stm=max k2 s2"], "Unknown site 'stm' in 'resnet18'. Did you mean 'stem'?"),
+        (["replay", "nothing", "0"], "There is no sweep called 'nothing'. Sweeps here: none yet."),
+    ],
+)
+def test_a_wrong_request_is_refused_in_one_sentence_with_exit_code_2(words, message):
+    refused = ask(*words)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+    assert "Traceback" not in refused.output
+
+
+def test_a_trial_replays_bit_for_bit(tiny):
+    run(tiny.model_copy(update={"trials": 2}), workers=1)
+    answer = ask("replay", "tiny", "1", "--json")
+    assert answer.exit_code == 0, answer.output
+    document = json.loads(answer.stdout)
+    assert document["same"] is True
+    assert document["away"] == {"accuracy": 0.0, "loss": 0.0}
+    assert "trials 0 to 1, got 9" in ask("replay", "tiny", "9").stderr
+
+
+def test_the_doctor_names_each_package_and_the_fix(monkeypatch):
+    from poolsearch import doctor
+
+    healthy = ask("doctor")
+    assert healthy.exit_code == 0
+    assert "torchvision opens its networks" in healthy.stdout
+    monkeypatch.setattr(doctor, "version", lambda name: "0.1")
+    ill = ask("doctor")
+    assert ill.exit_code == 1
+    assert "NO   optuna 0.1, made for 5.0.0\n     fix: pip install optuna==5.0.0" in ill.stdout

@@ -1,0 +1,98 @@
+"""Sweep configs: what is read, and every refusal with the nearest legal word."""
+
+from pathlib import Path
+
+import pytest
+
+from poolsearch.config import SweepConfig, load, parse, to_toml
+from poolsearch.errors import ConfigError, PoolsearchError
+from poolsearch.sweep.space import space_of
+
+CONFIGS = sorted((Path(__file__).parents[1] / "experiments" / "configs").glob("*.toml"))
+SHORT = 'study = "a"\nbackbone = "smallnet/1x20x20"\n'
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_here_opens_and_has_plans_to_try(path):
+    config = load(path)
+    assert space_of(config).n_plans >= config.trials
+    assert path.read_text().startswith("# Question:")
+
+
+def test_a_site_takes_what_it_leaves_out_from_the_whole_space():
+    config = parse(SHORT + "[space]\nkernel = 3\n[space.stage1]\nstride = 2\n")
+    assert config.space.kernel == (3,)
+    assert config.space.sites["stage1"].stride == (2,)
+    assert config.space.sites["stage1"].kernel is None
+    choices = {name: set(c) for name, c, _ in space_of(config).sites}
+    assert ("max", 3, 1) in choices["stage2"]
+    assert ("max", 3, 1) not in choices["stage1"]
+
+
+def test_a_config_survives_its_own_text():
+    config = parse(SHORT + "[space]\nkinds = ['max', 'blur']\n[space.stage1]\nstride = [2]\n[training]\nrate = 0.05\n")
+    assert parse(to_toml(config)) == config
+
+
+def test_settings_on_the_command_line_come_last():
+    config = parse(SHORT, ("training.epochs=7", "trials=9", "study=other", 'space.kinds=["max", "avg"]'))
+    assert (config.training.epochs, config.trials, config.study) == (7, 9, "other")
+    assert config.space.kinds == ("max", "avg")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("trails = 3", "Unknown key 'trails' in 'the config'. Did you mean 'trials'? Possible: study, backbone,"),
+        ("[space]\nkernal = [2]", "Unknown key 'kernal' in '[space]'. Did you mean 'kernel'? Possible: kinds, kernel,"),
+        ("[space.stage1]\nstrid = [2]", "Unknown key 'strid' in '[space.stage1]'. Did you mean 'stride'?"),
+        ("[training]\nepoch = 2", "Unknown key 'epoch' in '[training]'. Did you mean 'epochs'?"),
+        ("[space]\nkinds = ['maxx']", "Unknown pooling 'maxx'. Did you mean 'max'?"),
+        ("[space]\nkernel = [0]", "space.kernel in the config: input should be greater than or equal to 1, got 0."),
+        ("trials = 0", "trials in the config: input should be greater than or equal to 1, got 0."),
+        ("trials = 'many'", "trials in the config: input should be a valid integer"),
+        ("objectives = ['accuracy', 'loss']", "Objectives are one of accuracy or loss, and latency_ms; got accuracy,"),
+        ("objectives = ['speed', 'loss']", "objectives in the config: input should be 'accuracy', 'loss' or"),
+        ("trials = [", "The config is not TOML:"),
+    ],
+)
+def test_a_refused_config_says_what_is_possible(more, message):
+    with pytest.raises(ConfigError) as refused:
+        parse(SHORT + more)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("[space.stge1]\nstride = [2]", "Unknown site 'stge1' in '[space]'. Did you mean 'stage1'?"),
+        ("data = 'digitz'", "Unknown data set 'digitz'. Did you mean 'digits'?"),
+        ("[space]\nkinds = ['global-avg']", "'global-avg' can't stand at site 'stage1' of the config. Possible: max,"),
+        ("[space]\nkinds = ['max']\nkernel = [2]\nstride = [2]", "The space holds one Plan only."),
+        ("[space]\nkinds = ['max', 'avg']\nkernel = [2]\nstride = [30]", "No Plan of the space fits the maps: Site"),
+    ],
+)
+def test_a_space_that_cannot_be_is_refused_before_any_work(more, message):
+    with pytest.raises(PoolsearchError) as refused:
+        space_of(parse(SHORT + more))
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a" * 65, "<b>", "ü", ".hidden"])
+def test_a_name_that_could_leave_the_runs_folder_is_refused(name):
+    with pytest.raises(ConfigError, match="is not possible. Take 1 to 64 letters"):
+        parse(f"study = '{name}'\nbackbone = 'smallnet/1x20x20'")
+
+
+def test_a_missing_file_and_a_missing_key_are_said():
+    with pytest.raises(ConfigError, match=r"Can't read the config 'nowhere.toml': No such file"):
+        load("nowhere.toml")
+    with pytest.raises(ConfigError, match="The key 'backbone' is missing in the config."):
+        parse("study = 'a'")
+    with pytest.raises(ConfigError, match="'--set epochs' is no setting"):
+        parse(SHORT, ("epochs",))
+
+
+def test_defaults_are_those_of_the_default_sweep():
+    config = SweepConfig(study="a", backbone="smallnet/1x20x20")
+    assert (config.trials, config.training.epochs, config.training.batch) == (24, 3, 128)

@@ -1,0 +1,114 @@
+"""The floors hold: imports point down only, and the heavy libraries stay where they belong."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+FLOORS = {
+    0: ["errors", "kinds", "plan", "windows", "rows", "config", "tables"],
+    1: ["pooling", "vision", "backbones", "datasets", "devices"],
+    2: ["surgery", "checkpoint", "training", "measure"],
+    3: ["sweep"],
+    4: ["figures"],
+    5: ["widgets", "components", "shell", "warm", "cli", "doctor", "__main__", "__init__"],
+}
+FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
+
+ALLOWED = {  # library -> who may import it
+    "streamlit": ("app.py", "pages/", "poolsearch/shell.py", "poolsearch/widgets/", "poolsearch/components/"),
+    "optuna": ("poolsearch/sweep/",),
+    "sqlalchemy": ("poolsearch/sweep/",),
+    "plotly": ("poolsearch/figures.py",),
+    "torchvision": (),
+    "rich": ("poolsearch/tables.py", "experiments/sweep.py"),
+    "typer": ("poolsearch/cli.py", "experiments/sweep.py"),
+}
+
+
+def sources():
+    files = [
+        *ROOT.glob("poolsearch/**/*.py"),
+        *ROOT.glob("pages/*.py"),
+        ROOT / "app.py",
+        *ROOT.glob("experiments/*.py"),
+    ]
+    assert len(files) > 40
+    return files
+
+
+def imports(path):
+    """Return every module that a file imports, also inside functions."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def part(path):
+    return path.relative_to(ROOT / "poolsearch").parts[0].removesuffix(".py")
+
+
+def above(path):
+    """Return the imports of a file in poolsearch/ that point up."""
+    own = FLOOR_OF[part(path)]
+    names = {name.split(".")[1] for name in imports(path) if name.startswith("poolsearch.")}
+    return {name for name in names if name in FLOOR_OF and FLOOR_OF[name] > own}
+
+
+def test_every_module_has_a_floor():
+    assert {part(path) for path in (ROOT / "poolsearch").rglob("*.py")} <= set(FLOOR_OF)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "poolsearch").rglob("*.py")), ids=lambda path: f"{path.parent.name}.{path.stem}"
+)
+def test_imports_point_down(path):
+    assert above(path) == set()
+
+
+def test_the_check_can_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    wrong = tmp_path / "poolsearch" / "plan.py"
+    wrong.parent.mkdir()
+    wrong.write_text("def f():\n    from poolsearch.sweep import store\n")
+    assert above(wrong) == {"sweep"}
+
+
+@pytest.mark.parametrize("library", ALLOWED)
+def test_a_library_stays_where_it_belongs(library):
+    for path in sources():
+        name = str(path.relative_to(ROOT))
+        used = any(module.split(".")[0] == library for module in imports(path))
+        assert not used or name.startswith(ALLOWED[library] or ("-",)), f"{name} imports {library}"
+
+
+def test_pages_import_neither_torch_nor_optuna_nor_plotly():
+    for path in ROOT.glob("pages/*.py"):
+        assert not {"torch", "optuna", "plotly"} & {module.split(".")[0] for module in imports(path)}, path.name
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [("plan", "torch"), ("config", "torch"), ("tables", "torch"), ("figures", "torch"), ("figures", "streamlit")],
+)
+def test_a_light_module_stays_light(module, absent):
+    code = f"import sys, poolsearch.{module}; sys.exit('{absent}' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_modules_and_functions_stay_small():
+    for path in sources():
+        tree = ast.parse(path.read_text())
+        limit = 60 if path.parent.name == "pages" else 360
+        assert len(path.read_text().splitlines()) <= limit, path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno <= 60, f"{path}: {node.name}"

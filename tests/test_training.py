@@ -1,0 +1,135 @@
+"""Data, training and timing on real images: what is promised about seeds, splits and clocks."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from poolsearch import datasets
+from poolsearch.config import Clutter, Training
+from poolsearch.errors import PoolsearchError, TrialFailed
+from poolsearch.measure.latency import latencies
+from poolsearch.plan import Plan, PoolSpec
+from poolsearch.surgery import rebuild
+from poolsearch.training import evaluate, train
+
+SMALL = Clutter(images=300, canvas=16, fragments=1, salt=0.0)
+PLAN = Plan.parse("smallnet/1x16x16")
+
+
+# ------------------------------------------------------------------------------------------------------------- data
+
+
+def test_train_validation_and_test_images_come_from_different_scans():
+    train_part, validation, test = datasets._parts(0)
+    assert len(train_part) + len(validation) + len(test) == 1797
+    assert not set(train_part.tolist()) & (set(validation.tolist()) | set(test.tolist()))
+
+
+def test_the_same_settings_and_seed_give_the_same_images():
+    first = datasets.load("cluttered-digits", (1, 16, 16), SMALL, seed=1)
+    datasets._load.cache_clear()
+    again = datasets.load("cluttered-digits", (1, 16, 16), SMALL, seed=1)
+    other = datasets.load("cluttered-digits", (1, 16, 16), SMALL, seed=2)
+    assert torch.equal(first.train.x, again.train.x)
+    assert not torch.equal(first.train.x, other.train.x)
+    assert first.train.x.shape == (300, 1, 16, 16)
+    assert (len(first.validation.y), len(first.test.y)) == (120, 240)
+    assert abs(first.train.x.mean().item()) < 1e-4
+    assert first.train.x.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_canvas_without_clutter_holds_its_digit_and_nothing_else():
+    images, labels = datasets.scans()
+    drawn = datasets.draw_cluttered(torch.tensor([7]), 5, Clutter(images=100, fragments=0, salt=0.0), seed=0)
+    assert (drawn.y == labels[7]).all()
+    assert torch.allclose(drawn.x.sum((1, 2, 3)), images[7].sum().expand(5))
+
+
+def test_salt_whitens_about_the_share_it_says():
+    drawn = datasets.draw_cluttered(torch.tensor([7]), 200, Clutter(images=100, fragments=0, salt=0.3), seed=0)
+    assert (drawn.x == 1).float().mean().item() == pytest.approx(0.3, abs=0.03)
+
+
+def test_images_fit_any_input_size():
+    data = datasets.load("digits", (3, 24, 32))
+    assert data.train.x.shape[1:] == (3, 24, 32)
+    assert torch.equal(data.train.x[:, 0], data.train.x[:, 2])
+
+
+def test_an_unknown_data_set_names_those_there_are():
+    with pytest.raises(PoolsearchError, match=r"Unknown data set 'mnist'. Possible: cluttered-digits, digits."):
+        datasets.load("mnist", (1, 8, 8))
+
+
+@pytest.mark.parametrize("name", datasets.PHOTOGRAPHS)
+def test_photographs_are_scaled_by_area_from_0_to_1(name):
+    small, large = datasets.photograph(name, 8, 8), datasets.photograph(name, 32, 32)
+    assert small.shape == (3, 8, 8)
+    assert small.dtype == np.float32
+    assert 0 <= small.min() < small.max() <= 1
+    # each small pixel is the mean of the 4x4 pixels over it, up to the 8-bit rounding of both
+    assert np.allclose(small, large.reshape(3, 8, 4, 8, 4).mean((2, 4)), atol=0.02)
+
+
+# --------------------------------------------------------------------------------------------------------- training
+
+
+def test_training_learns_and_is_repeatable():
+    data = datasets.load("digits", (1, 16, 16))
+    recipe = Training(epochs=3, batch=32)
+    first = train(rebuild(PLAN, seed=3), data, recipe, seed=3)
+    again = train(rebuild(PLAN, seed=3), data, recipe, seed=3)
+    assert first.curve == again.curve
+    assert [row.epoch for row in first.curve] == [1, 2, 3]
+    assert first.curve[-1].accuracy > 0.8  # ten classes: chance is 0.1
+    assert first.curve[-1].loss < first.curve[0].loss
+    assert first.cpu_seconds > 0
+
+
+def test_a_loss_that_is_no_number_ends_the_trial_with_its_epoch():
+    data = datasets.load("digits", (1, 16, 16))
+    with pytest.raises(TrialFailed, match=r"The (training|validation) loss was (nan|inf) .*epoch 1 of 2"):
+        model = rebuild(PLAN)
+        torch.nn.init.constant_(model.classifier.weight, math.inf)
+        train(model, data, Training(epochs=2, batch=64), seed=0)
+
+
+def test_evaluating_counts_right_answers_and_puts_the_mode_back():
+    data = datasets.load("digits", (1, 16, 16))
+
+    class Always(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.one_hot(torch.full((len(x),), 4), 10).float()
+
+    model = Always().train()
+    accuracy, loss = evaluate(model, data.test)
+    share = (data.test.y == 4).float().mean().item()
+    assert accuracy == pytest.approx(share)
+    # cross-entropy of one-hot logits: log(e + 9) - 1 where right, log(e + 9) where wrong
+    assert loss == pytest.approx(math.log(math.e + 9) - share, rel=1e-5)
+    assert model.training
+
+
+# ----------------------------------------------------------------------------------------------------------- timing
+
+
+def test_latency_keeps_both_clocks_and_tells_slow_from_fast():
+    slow = PLAN.put("stage1", PoolSpec.parse("max k3 s1 p1"))
+    fast_row, slow_row = latencies((PLAN, slow), batch=16, calls=15)
+    assert (fast_row.plan, slow_row.plan) == (str(PLAN), str(slow))
+    assert slow_row.ms > 1.3 * fast_row.ms  # four times the pixels from stage 2 on
+    for row in (fast_row, slow_row):
+        assert 0 < row.low_ms <= row.ms <= row.high_ms
+        assert row.wall_ms >= 0.9 * row.cpu_ms
+        assert (row.batch, row.calls, row.device) == (16, 15, "cpu")
+
+
+def test_timing_puts_the_number_of_threads_back():
+    torch.set_num_threads(2)
+    try:
+        latencies((PLAN,), batch=1, calls=5)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
