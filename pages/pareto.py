@@ -28,7 +28,7 @@ def chart() -> None:
         if chosen is None:
             st.caption("Click a point to open its trial.")
         else:
-            pareto.trial(study, chosen)
+            pareto.trial(study, chosen, rows)
             st.plotly_chart(
                 figures.learning_curve(chosen, variants.dark()),
                 key="curve",

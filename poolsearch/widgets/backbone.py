@@ -19,7 +19,7 @@ from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import LayerRow, Site
 from poolsearch.surgery import check, find_sites, possible_kinds
 from poolsearch.tables import shape
-from poolsearch.widgets.variants import choose, remember, variant
+from poolsearch.widgets.variants import beside, choose, remember, variant
 
 SIZES = (20, 28, 32, 64, 128, 224)  # pixels, square
 
@@ -54,6 +54,7 @@ def backbone_picker() -> tuple[str, Plan, str]:
         _site_settings(name, plan, site)
         st.button(
             "Back to the published network",
+            key="published",
             on_click=remember,
             args=(name, plan.published),
             disabled=not plan.sites,
@@ -74,7 +75,10 @@ def _other_network(name: str) -> None:
     record = BACKBONES[st.session_state["network"]]
     side = record.size[1] if record.size[1] < 64 else 128
     _forget()
-    remember(name, Plan(st.session_state["network"], (record.size[0], side, side)))
+    plan = Plan(st.session_state["network"], (record.size[0], side, side))
+    remember(name, plan)
+    for other, text in beside(name, plan).items():
+        st.query_params[other] = text
 
 
 def _other_size(name: str, plan: Plan) -> None:

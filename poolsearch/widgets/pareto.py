@@ -65,7 +65,7 @@ def picked() -> None:
         st.query_params["trial"] = str(data[0] if isinstance(data, list | tuple) else data)
 
 
-def trial(study: str, row: TrialRow) -> None:
+def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
     """Draw one trial: what stands where, what came out, and the ways to have it in hand."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(f"Trial {row.number}", width="content", anchor=False)
@@ -95,7 +95,8 @@ def trial(study: str, row: TrialRow) -> None:
     first, second, third = st.columns(3, gap="small")
     for letter, column in (("a", first), ("b", second)):
         if column.button(f"Open as {letter.upper()}", key=f"open-{letter}", width="stretch"):
-            open_as(letter, row.plan, study, row.number)
+            published = next((other.number for other in rows if other.published and other.state == "complete"), None)
+            open_as(letter, row, study, published)
     path = store.weights_file(study, row.number)
     if path.exists():
         name, words = f"{study}-{row.number}.safetensors", "The trained weights; poolsearch.checkpoint.load opens them."

@@ -13,6 +13,7 @@ import streamlit as st
 
 from poolsearch.errors import PoolsearchError
 from poolsearch.plan import Plan
+from poolsearch.rows import TrialRow
 from poolsearch.surgery import check
 from poolsearch.sweep import store
 
@@ -88,9 +89,25 @@ def trained(name: str, plan: Plan) -> Path | None:
     return path
 
 
-def open_as(name: str, plan: Plan, study: str, number: int) -> None:
+def beside(name: str, plan: Plan, origin: str = "") -> dict[str, str]:
+    """Keep the other variant comparable: when it is of another backbone, the published network takes its place.
+
+    Returns the query of the other variant (with the trial it was trained in, where there is one).
+    """
+    other = "b" if name == "a" else "a"
+    kept = Plan.parse(st.session_state.get(f"variant-{other}") or VARIANTS[other])
+    if kept.backbone == plan.backbone:
+        query = {other: str(kept), f"{other}w": st.session_state.get(f"origin-{other}", "")}
+    else:
+        query = {other: str(plan.published), f"{other}w": origin}
+    st.session_state[f"variant-{other}"], st.session_state[f"origin-{other}"] = query[other], query[f"{other}w"]
+    return {key: value for key, value in query.items() if value}
+
+
+def open_as(name: str, row: TrialRow, study: str, published: int | None) -> None:
     """Open a trial's Plan, with its trained weights, as variant `a` or `b` on the Backbone page."""
-    st.session_state[f"variant-{name}"] = str(plan)
-    st.session_state[f"origin-{name}"] = f"{study}/{number}"
-    query = {name: str(plan), f"{name}w": f"{study}/{number}", "edit": name.upper()}
+    st.session_state[f"variant-{name}"] = str(row.plan)
+    st.session_state[f"origin-{name}"] = f"{study}/{row.number}"
+    query = {name: str(row.plan), f"{name}w": f"{study}/{row.number}", "edit": name.upper()}
+    query |= beside(name, row.plan, "" if published is None else f"{study}/{published}")
     st.switch_page("../pages/backbone.py", query_params=query)

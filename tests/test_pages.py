@@ -1,0 +1,211 @@
+"""Every page, run without a browser: what it shows, what it refuses, what the URL says."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from poolsearch.plan import Plan
+from poolsearch.rows import SweepStatus
+from poolsearch.sweep import launch, store
+from poolsearch.sweep.coordinator import run
+
+ROOT = Path(__file__).parents[1]
+
+
+def page(name="by_hand", **query):
+    at = AppTest.from_file(str(ROOT / "poolsearch" / "shell.py"), default_timeout=60)
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    if name != "by_hand":
+        at.switch_page(f"../pages/{name}.py").run()
+    assert not at.exception
+    return at
+
+
+def query(at, name):
+    """Return a query parameter as text (AppTest gives a list before a page has written it)."""
+    value = at.query_params[name]
+    return value if isinstance(value, str) else value[0]
+
+
+def metric(at, label):
+    return next(metric for metric in at.metric if metric.label == label)
+
+
+def words(at):
+    return " ".join(element.value for element in [*at.markdown, *at.caption])
+
+
+# -------------------------------------------------------------------------------------------------- pooling by hand
+
+
+def test_by_hand_follows_the_choices():
+    at = page()
+    assert "output size = ⌊(8 + 0 − 2) / 2⌋ + 1 = 4" in words(at)
+    at.segmented_control(key="kernel").set_value(3).run()
+    at.segmented_control(key="padding").set_value(1).run()
+    assert "output size = ⌊(8 + 2 − 3) / 2⌋ + 1 = 4" in words(at)
+    at.pills(key="pooling").set_value("Global average").run()
+    assert "the window is the whole map" in words(at)
+    assert not at.exception
+
+
+def test_by_hand_refuses_in_words_what_torch_would_refuse():
+    at = page(padding="2")
+    assert "Padding 2 is more than half of kernel 2, so PyTorch refuses it." in at.warning[0].value
+    at.segmented_control(key="kernel").set_value(4).run()
+    assert not at.warning
+
+
+def test_by_hand_opens_a_shared_link():
+    at = page(pooling="Average", kernel="3", image="Digit")
+    assert at.pills(key="pooling").value == "Average"
+    assert at.segmented_control(key="kernel").value == 3
+    assert at.segmented_control(key="image").value == "Digit"
+
+
+# --------------------------------------------------------------------------------------------------------- backbone
+
+
+def test_backbone_shows_the_published_network_first():
+    at = page("backbone")
+    assert metric(at, "MACs").value == "593 M"
+    assert metric(at, "Receptive field").value == "435 px"
+    assert at.selectbox(key="set-kind").value == "max"
+    assert at.segmented_control(key="set-kernel").value == 3
+
+
+def test_a_setting_changes_the_plan_its_cost_and_the_url():
+    at = page("backbone")
+    at.segmented_control(key="set-stride").set_value(4).run()
+    assert metric(at, "Last map, pixels").value == "2x2"
+    assert query(at, "a") == "resnet18/3x128x128: stem=max k3 s4 p1"
+    at.selectbox(key="set-kind").set_value("avg").run()
+    assert query(at, "a") == "resnet18/3x128x128: stem=avg k3 s4 p1"
+    at.button(key="published").click().run()
+    assert "a" not in at.query_params
+    assert metric(at, "Last map, pixels").value == "4x4"
+
+
+def test_a_setting_that_cannot_run_says_why_and_leaves_the_variant():
+    at = page("backbone")
+    at.segmented_control(key="set-padding").set_value(2).run()
+    assert "Padding 2 is more than half of kernel 3" in at.warning[0].value
+    assert at.segmented_control(key="set-padding").value == 2  # what was asked stays on the widget
+    assert "a" not in at.query_params
+    at.segmented_control(key="set-kernel").set_value(4).run()
+    assert not at.warning
+    assert query(at, "a") == "resnet18/3x128x128: stem=max k4 s2 p2"
+
+
+def test_a_strided_convolution_takes_a_pooling_and_gives_it_back():
+    at = page("backbone", site="layer2")
+    at.pills(key="site").set_value("layer2").run()
+    assert at.selectbox(key="set-kind").value == "conv"
+    assert at.segmented_control(key="set-kernel").disabled
+    at.selectbox(key="set-kind").set_value("max-blur").run()
+    assert query(at, "a") == "resnet18/3x128x128: layer2=max-blur k3 s2 p1"
+    at.segmented_control(key="set-placement").set_value("before").run()
+    assert query(at, "a") == "resnet18/3x128x128: layer2=max-blur k3 s2 p1 before"
+    at.selectbox(key="set-kind").set_value("conv").run()
+    assert "a" not in at.query_params
+
+
+@pytest.mark.parametrize("network", ["smallnet", "vgg11_bn", "mobilenet_v2", "alexnet"])
+def test_every_network_opens(network):
+    at = page("backbone")
+    at.selectbox(key="network").set_value(network).run()
+    assert not at.exception
+    assert Plan.parse(query(at, "a")).backbone == network
+    assert metric(at, "MACs").value
+
+
+def test_a_link_with_a_plan_that_cannot_be_is_refused_in_words():
+    at = page("backbone", a="resnet18/3x64x64: stm=avg k2 s2")
+    assert "Unknown site 'stm' in 'resnet18'. Did you mean 'stem'?" in at.warning[0].value
+    assert metric(at, "MACs").value == "593 M"
+
+
+# ------------------------------------------------------------------------------------------------------------- maps
+
+
+def test_maps_compare_two_variants_behind_the_changed_site():
+    at = page("maps")
+    assert at.pills(key="behind").value == "stem"
+    assert "Published: max k3 s2 p1" in words(at)
+    assert "Average: avg k3 s2 p1" in words(at)
+    assert words(at).count("64 of 64 channels, 32 × 32 pixels") == 2
+    assert len(at.get("image")) == 2
+    at.number_input(key="channel").set_value(5).run()
+    assert "channel 5 of 64" in words(at)
+
+
+def test_maps_refuse_a_site_that_one_variant_does_not_have():
+    at = page("maps", b="smallnet/1x20x20")
+    assert "Unknown site" in at.warning[0].value
+
+
+# ------------------------------------------------------------------------------------------------ sweeps and pareto
+
+
+def test_sweeps_and_pareto_say_what_to_do_when_there_is_nothing():
+    assert "No sweep yet. Set it up on the left and start it." in page("sweeps").info[0].value
+    assert "No sweep yet. Start one on the page Sweeps." in page("pareto").info[0].value
+
+
+def test_a_sweep_starts_with_an_estimate_and_its_command(monkeypatch):
+    started = []
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda command, **_: started.append(command))
+    at = page("sweeps")
+    assert "on this machine, reckoned from the MACs" in words(at)
+    at.text_input(key="new-name").set_value("lecture").run()
+    at.number_input(key="new-trials").set_value(6).run()
+    at.button(key="start").click().run()
+    assert not at.exception
+    assert started[0][1:3] == ["experiments/sweep.py", str(store.folder_of("lecture") / "config.toml")]
+    assert store.read_config("lecture").trials == 6
+    assert "Starting" in words(at)
+    at.text_input(key="new-name").set_value("second").run()
+    at.button(key="start").click().run()
+    assert "The sweep 'lecture' is at work." in at.warning[0].value
+
+
+def test_a_sweep_that_cannot_start_says_why():
+    at = page("sweeps")
+    at.text_input(key="new-name").set_value("../up").run()
+    assert "The study name '../up' is not possible." in at.warning[0].value
+    assert not [button for button in at.button if button.key == "start"]
+
+
+def test_stopping_asks_the_coordinator(tiny):
+    store.write_config(tiny)
+    store.write_status(SweepStatus("tiny", "running", 5, complete=1))
+    at = page("sweeps")
+    at.button(key="stop").click().run()
+    assert (store.folder_of("tiny") / "stop").exists()
+
+
+def test_a_front_point_opens_as_variant_a_with_its_trained_weights(tiny):
+    outcome = run(tiny.model_copy(update={"trials": 3}), workers=1)
+    row = next(row for row in outcome.rows if not row.published)
+    at = page("pareto", trial=str(row.number))
+    assert f"Trial {row.number}" in [heading.value for heading in at.subheader]
+    assert metric(at, "Accuracy").value == f"{100 * row.accuracy:.1f} %"
+    at.button(key="open-a").click().run()
+    assert not at.exception
+    assert query(at, "a") == str(row.plan)
+    assert query(at, "aw") == f"tiny/{row.number}"
+    at.switch_page("../pages/maps.py").run()
+    assert f"trained, trial {row.number} of tiny" in words(at)
+    assert "Published: max k2 s2" in words(at)  # the other variant became the network to compare with
+    assert "trained, trial 0 of tiny" in words(at)
+
+
+def test_a_finished_sweep_shows_its_figures(tiny):
+    run(tiny.model_copy(update={"trials": 3}), workers=1)
+    at = page("sweeps")
+    assert "Finished" in words(at)
+    assert metric(at, "Best accuracy").value.endswith(" %")
+    assert len(at.dataframe[0].value) == 3
