@@ -4,7 +4,6 @@ import streamlit as st
 
 from poolsearch import figures
 from poolsearch.measure.cost import layer_rows, totals
-from poolsearch.tables import change, count, pixels, shape, size
 from poolsearch.widgets import backbone, variants
 
 name, plan, refused = backbone.backbone_picker()
@@ -16,18 +15,8 @@ if refused:
     variants.refuse(refused)
 
 with st.grid(5, min_column_width=130):
-    st.metric("Last map, pixels", shape(mine.last_map), border=True, height="stretch",
-              delta=f"was {shape(theirs.last_map)}" if mine.last_map != theirs.last_map else None,
-              delta_color="off", delta_arrow="off")  # fmt: skip
-    st.metric("Receptive field", pixels(mine.field_px), backbone.difference(mine.field_px, theirs.field_px, " px"),
-              delta_color="off", border=True, height="stretch")  # fmt: skip
-    for label, write, ours, before in (
-        ("MACs", count, mine.macs, theirs.macs),
-        ("Activations", size, mine.activation_bytes, theirs.activation_bytes),
-        ("Parameters", count, mine.parameters, theirs.parameters),
-    ):
-        delta = None if ours == before else change(ours, before)
-        st.metric(label, write(ours), delta, delta_color="inverse", border=True, height="stretch")
+    for label, value, delta, colour in backbone.metrics(mine, theirs):
+        st.metric(label, value, delta, delta_color=colour, delta_arrow="off", border=True, height="stretch")
 
 st.subheader("Map width, layer by layer", anchor=False)
 figure = figures.shape_strip(rows, published, name, variants.dark())

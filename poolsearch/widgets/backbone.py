@@ -7,7 +7,6 @@ keeps what was asked on the widgets, and says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Any, Literal
 
 import streamlit as st
@@ -16,9 +15,9 @@ from poolsearch.backbones import BACKBONES
 from poolsearch.errors import PoolsearchError
 from poolsearch.kinds import KINDS
 from poolsearch.plan import Plan, PoolSpec
-from poolsearch.rows import LayerRow, Site
+from poolsearch.rows import LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, possible_kinds
-from poolsearch.tables import shape
+from poolsearch.tables import change, count, pixels, shape, size
 from poolsearch.widgets.variants import beside, choose, remember, variant
 
 SIZES = (20, 28, 32, 64, 128, 224)  # pixels, square
@@ -194,9 +193,21 @@ def badges(name: str, plan: Plan) -> list[tuple[str, Literal["blue", "orange", "
     return [(f"variant {name.upper()}", "blue" if name == "a" else "orange"), (changed, "gray")]
 
 
-def difference(mine: float, theirs: float, unit: str) -> str | None:
-    """Return the signed difference with its unit, or None where there is none to show."""
-    return None if mine == theirs or not isfinite(mine - theirs) else f"{mine - theirs:+.0f}{unit}"
+def metrics(mine: Totals, theirs: Totals) -> list[tuple[str, str, str, Literal["off", "inverse"]]]:
+    """Return (label, value, difference, colour of the difference) of each figure; "same" keeps the row's height."""
+    was = f"was {shape(theirs.last_map)}" if mine.last_map != theirs.last_map else "same"
+    seen = "same" if mine.field_px == theirs.field_px else f"was {pixels(theirs.field_px)}"
+    rows: list[tuple[str, str, str, Literal["off", "inverse"]]] = [
+        ("Last map, pixels", shape(mine.last_map), was, "off"),
+        ("Receptive field", pixels(mine.field_px), seen, "off"),
+    ]
+    for label, write, ours, before in (
+        ("MACs", count, mine.macs, theirs.macs),
+        ("Activations", size, mine.activation_bytes, theirs.activation_bytes),
+        ("Parameters", count, mine.parameters, theirs.parameters),
+    ):
+        rows.append((label, write(ours), change(ours, before), "off" if ours == before else "inverse"))
+    return rows
 
 
 def table(rows: Sequence[LayerRow]) -> list[dict[str, object]]:

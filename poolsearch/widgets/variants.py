@@ -109,5 +109,6 @@ def open_as(name: str, row: TrialRow, study: str, published: int | None) -> None
     st.session_state[f"variant-{name}"] = str(row.plan)
     st.session_state[f"origin-{name}"] = f"{study}/{row.number}"
     query = {name: str(row.plan), f"{name}w": f"{study}/{row.number}", "edit": name.upper()}
+    query |= {"site": row.plan.sites[0][0]} if row.plan.sites else {}
     query |= beside(name, row.plan, "" if published is None else f"{study}/{published}")
     st.switch_page("../pages/backbone.py", query_params=query)

@@ -1,0 +1,163 @@
+"""How long from a change to the new picture, in a real Chromium on this machine?
+
+    python benchmarks/browser.py [--changes 20]
+
+Expect, on a quiet machine: by hand p95 under 250 ms, pointing at a cell under 50 ms, backbone under 400 ms.
+The clock runs in the browser: from the event to the frame in which what is drawn has changed. The server is a fresh
+one with its usual warm-up. Prints a table and one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGETS_MS = {"by hand: a setting": 250, "by hand: pointing at a cell": 50, "backbone: a setting": 400}
+
+# Resolves with the milliseconds from the next event of a type to the frame in which `signature()` has changed.
+WATCH = """
+([event, signature]) => {
+  const read = new Function("return " + signature)
+  const before = read()
+  window.__took = new Promise(resolve => {
+    addEventListener(event, e => {
+      const from = e.timeStamp
+      const look = () => read() !== before && read() !== "" ? resolve(performance.now() - from) : requestAnimationFrame(look)
+      requestAnimationFrame(look)
+    }, {once: true, capture: true})
+  })
+}
+"""
+STAGE = "document.querySelector('canvas[data-state]')?.dataset.state ?? ''"
+STRIP = "[...document.querySelectorAll('.st-key-strip .bartext')].map(t => t.textContent).join()"
+
+
+def serve(port: int) -> subprocess.Popen[bytes]:
+    """Return a running server that has answered its health check."""
+    runs = {"POOLSEARCH_RUNS": tempfile.mkdtemp()}
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **runs}, stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
+            return process
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("The app did not start within a minute.")
+
+
+def timed(page: Page, event: str, signature: str, act: Callable[[], Any]) -> float:
+    """Return the milliseconds from an event that `act` causes to the changed picture."""
+    page.evaluate(WATCH, [event, signature])
+    act()
+    took = float(page.evaluate("window.__took"))
+    page.wait_for_timeout(250)  # let the run end: a person does not click during it
+    return took
+
+
+def by_hand(page: Page, changes: int) -> list[float]:
+    """Return the times of changes of kernel, stride and padding by hand."""
+    page.goto("/")
+    page.locator("canvas[data-state]").first.wait_for()
+    page.wait_for_timeout(2000)
+    choices = [("kernel", "3"), ("stride", "1"), ("padding", "1"), ("kernel", "4"), ("stride", "3"), ("padding", "2"),
+               ("kernel", "5"), ("stride", "2"), ("padding", "0"), ("kernel", "2")]  # fmt: skip
+
+    def press(key: str, text: str) -> Callable[[], None]:
+        return lambda: page.locator(f".st-key-{key}").get_by_text(text, exact=True).click()
+
+    return [timed(page, "click", STAGE, press(*choices[i % len(choices)])) for i in range(changes)]
+
+
+def pointing(page: Page, changes: int) -> list[float]:
+    """Return the times from pointing at an output cell to its window."""
+    canvas = page.locator("canvas[data-state]").first
+    box = canvas.bounding_box() or {"x": 0, "y": 0}
+    x, y, cell = (float(canvas.get_attribute(f"data-{name}") or 0) for name in ("ox", "oy", "cell"))
+
+    def point(index: int) -> Callable[[], None]:
+        column, row = index % 4, index // 4 % 4
+        return lambda: page.mouse.move(box["x"] + x + (column + 0.5) * cell, box["y"] + y + (row + 0.5) * cell)
+
+    point(15)()
+    return [timed(page, "pointermove", STAGE, point(i)) for i in range(changes)]
+
+
+def backbone(page: Page, changes: int) -> list[float]:
+    """Return the times of changes of a site's stride and pooling on the Backbone page."""
+    page.goto("/backbone")
+    page.locator(".st-key-strip .bartext").first.wait_for()
+    page.wait_for_timeout(2000)
+    strides = ["3", "1", "4", "2"]
+    act = lambda text: page.locator(".st-key-set-stride").get_by_text(text, exact=True).click()  # noqa: E731
+    return [timed(page, "click", STRIP, lambda i=i: act(strides[i % 4])) for i in range(changes)]
+
+
+def measure(changes: int) -> dict[str, list[float]]:
+    """Return the times of each kind of change, in ms."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = serve(port)
+    try:
+        with sync_playwright() as playwright:
+            path = shutil.which("chromium") or shutil.which("google-chrome")
+            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+            page = browser.new_page(viewport={"width": 1280, "height": 720}, base_url=f"http://127.0.0.1:{port}")
+            page.set_default_timeout(60_000)
+            parts = {
+                "by hand: a setting": by_hand,
+                "by hand: pointing at a cell": pointing,
+                "backbone: a setting": backbone,
+            }
+            return {name: part(page, changes) for name, part in parts.items()}
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def main() -> None:
+    """Measure, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--changes", type=int, default=20)
+    changes = parser.parse_args().changes
+    load = os.getloadavg()[0]
+    times = measure(changes)
+    table = Table(title=f"from a change to the new picture, {changes} changes each, load {load:.1f} before")
+    for column in ("", "median, ms", "p95, ms", "largest, ms", "wanted p95, ms"):
+        table.add_column(column, justify="right" if column else "left")
+    result = {}
+    for name, values in times.items():
+        p95 = statistics.quantiles(values, n=20, method="inclusive")[-1]
+        result[name] = {
+            "median_ms": round(statistics.median(values), 1),
+            "p95_ms": round(p95, 1),
+            "max_ms": round(max(values), 1),
+        }
+        table.add_row(name, *(f"{v:.0f}" for v in result[name].values()), f"{TARGETS_MS[name]}")
+    Console().print(table)
+    machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": load}
+    print(json.dumps({"date": f"{datetime.date.today()}", **machine, "changes": changes, "times": result}))
+
+
+if __name__ == "__main__":
+    main()
