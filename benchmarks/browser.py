@@ -36,18 +36,24 @@ TARGETS_MS = {"by hand: a setting": 250, "by hand: pointing at a cell": 50, "bac
 # Resolves with the milliseconds from the next event of a type to the frame in which `signature()` has changed.
 WATCH = """
 ([event, signature]) => {
-  const read = new Function("return " + signature)
+  const read = new Function("return " + signature.trim())
   const before = read()
-  window.__took = new Promise(resolve => {
+  window.__took = new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error("no change within 10 s")), 10000)
     addEventListener(event, e => {
       const from = e.timeStamp
-      const look = () => read() !== before && read() !== "" ? resolve(performance.now() - from) : requestAnimationFrame(look)
+      const changed = () => read() !== before && read() !== ""
+      const look = () => changed() ? resolve(performance.now() - from) : requestAnimationFrame(look)
       requestAnimationFrame(look)
     }, {once: true, capture: true})
   })
 }
 """
-STAGE = "document.querySelector('canvas[data-state]')?.dataset.state ?? ''"
+# the stage lives in a shadow root, which document.querySelector does not enter
+STAGE = """(() => {
+  const host = [...document.querySelectorAll(".st-key-stage *")].find(element => element.shadowRoot)
+  return host?.shadowRoot.querySelector("canvas[data-state]")?.dataset.state ?? ""
+})()"""
 STRIP = "[...document.querySelectorAll('.st-key-strip .bartext')].map(t => t.textContent).join()"
 
 
