@@ -1,0 +1,58 @@
+"""The README tells the truth: its tree names every file, its Python runs, its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from poolsearch.kinds import KINDS
+from poolsearch.plan import PLACEMENTS
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+TREE = TEXT.split("## The tree")[1].split("```")[1]
+
+
+def modules():
+    found = [
+        *ROOT.glob("poolsearch/**/*.py"),
+        *ROOT.glob("pages/*.py"),
+        *ROOT.glob("benchmarks/*.py"),
+        ROOT / "experiments/sweep.py",
+    ]
+    return [path for path in found if path.name not in ("__init__.py", "__main__.py")]
+
+
+@pytest.mark.parametrize("path", sorted(modules()), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_tree_names_every_module_once_more_than_nothing(path):
+    assert re.search(rf"^ *{path.name} {{2,}}\S", TREE, re.MULTILINE), f"{path.name} is missing in the tree"
+
+
+def test_the_tree_names_nothing_that_is_not_there():
+    names = re.findall(r"^ *([\w.]+\.(?:py|md)|\w+/)", TREE, re.MULTILINE)
+    there = {path.name for path in ROOT.rglob("*") if ".venv" not in path.parts}
+    assert len(names) > 50
+    assert {name.rstrip("/") for name in names} - there == set()
+
+
+def test_the_python_of_the_readme_runs():
+    code = TEXT.split("```python")[1].split("```")[0]
+    torch.manual_seed(0)
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_every_kind_and_placement_is_in_the_table():
+    table = TEXT.split("## A Plan is a line of text")[1].split("## In Python")[0]
+    assert all(f"`{word}`" in table for word in (*KINDS, *PLACEMENTS))
+
+
+def test_every_make_target_is_there():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", TEXT, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_picture_is_there():
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", TEXT):
+        assert (ROOT / picture).stat().st_size > 10_000
