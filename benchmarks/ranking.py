@@ -1,13 +1,13 @@
 """Does one trial's figure rank Plans? Kendall's tau between two seeds over Plans drawn evenly from the default space.
 
-    python benchmarks/ranking.py [--plans 24] [--seeds 2]        (about 3 minutes on one core)
+    python benchmarks/ranking.py [--plans 24] [--seeds 2]        (about 5 minutes on one core)
 
 The data, the space and the recipe are those of experiments/configs/cluttered-digits.toml. A seed is that of the
 weights and of the order of the images; the images stay the same. Scored on the validation images after the last
 epoch, by loss and by accuracy. With more than two seeds tau is the mean over the pairs of seeds. The interval is a
 bootstrap over Plans (what other Plans of this space would have given), not over seeds.
 
-Expect tau between 0.6 and 0.85: 24 Plans leave an interval of about +-0.12. Beside it the standard deviation of the
+Expect tau between 0.6 and 0.85: 24 Plans leave an interval of about +-0.14. Beside it the standard deviation of the
 Plans' means and that within a Plan: their ratio is what tau comes from.
 """
 

@@ -1,6 +1,6 @@
 """What does a trial cost here, against the same trial written as the plain script most people write?
 
-    python benchmarks/trial.py [--seeds 2] [--cap 30] [--rate 0.001]        (about 10 minutes on one core)
+    python benchmarks/trial.py [--seeds 2] [--cap 30] [--rate 0.001]        (about 8 minutes on one core)
 
 Ours: `rebuild` and `train` with the default recipe (3 epochs). Plain: a DataLoader (no workers, batch 128) over PIL
 images, Adam, cross-entropy, NCHW, `.item()` in the loop, the poolings in torch's own words; the same network, first

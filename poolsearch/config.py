@@ -5,6 +5,7 @@ pydantic does the checking (types, ranges, unknown keys); its findings are said 
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -184,7 +185,8 @@ def _lines(values: dict[str, Any]) -> list[str]:
 def _value(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_value, value))}]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    # JSON's escapes are TOML's too
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
 
 
 def _override(data: dict[str, Any], override: str) -> None:

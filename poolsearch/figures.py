@@ -121,7 +121,10 @@ def shape_strip(
 
 
 def histogram_figure(named: Sequence[tuple[str, Histogram]], dark: bool = False) -> go.Figure:
-    """Return activation histograms as step outlines on a log scale: A solid, B dotted, shared bins."""
+    """Return activation histograms as step outlines on a log scale: A solid, B dotted, shared bins.
+
+    Shares, not counts: the maps of two variants may differ in size.
+    """
     colours = palette(dark)
     figure = _figure("", 260, dark)
     if not named:
@@ -129,15 +132,15 @@ def histogram_figure(named: Sequence[tuple[str, Histogram]], dark: bool = False)
     for (name, histogram), variant, dash in zip(named, ("a", "b"), ("solid", "dot"), strict=False):
         figure.add_scatter(
             x=histogram.edges[:-1],
-            y=np.where(histogram.counts > 0, histogram.counts, np.nan),
+            y=np.where(histogram.counts > 0, 100 * histogram.counts / histogram.counts.sum(), np.nan),
             name=name,
             mode="lines",
             line={"shape": "hv", "color": colours[variant], "dash": dash, "width": 2.5},
             connectgaps=False,
-            hovertemplate="from %{x:.3g}: %{y:,} values<extra>" + name + "</extra>",
+            hovertemplate="from %{x:.3g}: %{y:.2g} % of the values<extra>" + name + "</extra>",
         )
     figure.update_xaxes(title={"text": "activation", "font": {"size": _FONT + 1}})
-    figure.update_yaxes(title={"text": "values (log)", "font": {"size": _FONT + 1}}, type="log", dtick=1)
+    figure.update_yaxes(title={"text": "share of values, % (log)", "font": {"size": _FONT + 1}}, type="log", dtick=1)
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import streamlit as st
 
 from poolsearch import datasets
-from poolsearch.kinds import KINDS
+from poolsearch.kinds import KINDS, Option
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.stage import FORMS, stage
 from poolsearch.rows import Array
@@ -31,20 +31,17 @@ def window_picker() -> tuple[str, PoolSpec]:
     padding = choose("Padding", [0, 1, 2], "padding") if "padding" in takes else 0
     ceil = toggle("Round size up (ceil mode)", "ceil") if "ceil" in takes else False
     counted = toggle("Count the padding's zeros", "counted", True) if "uncounted" in takes else True
-    options = {
-        option.name: st.sidebar.number_input(
-            f"{option.name}: {option.help}",
-            option.low,
-            option.high,
-            option.default,
-            option.step,
-            key=option.name,
-            bind="query-params",
-        )
-        for option in KINDS[kind].options
-    }
+    options = {option.name: _option(option) for option in KINDS[kind].options}
     spec = PoolSpec.of(kind, kernel, stride, padding, ceil=ceil, counted=counted, options=options)
     return PICTURES[picture], spec
+
+
+def _option(option: Option) -> float:
+    as_number = int if option.whole else float
+    low, high, default, step = (as_number(n) for n in (option.low, option.high, option.default, option.step))
+    return st.sidebar.number_input(
+        option.name.capitalize(), low, high, default, step, help=option.help, key=option.name, bind="query-params"
+    )
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

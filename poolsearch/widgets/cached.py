@@ -13,7 +13,7 @@ from poolsearch.rows import Array, Histogram, TrialRow
 from poolsearch.sweep import store
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(max_entries=64, show_spinner="Running the network on the image")
 def maps_of(plan: str, picture: str, site: str, weights: Path | None) -> Array:
     """Return the (C, H, W) maps behind a site, for one picture."""
     wanted = Plan.parse(plan)

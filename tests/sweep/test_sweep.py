@@ -20,14 +20,26 @@ from poolsearch.sweep import launch, store
 from poolsearch.sweep.coordinator import lease, run
 from poolsearch.sweep.front import front, mark_front, unbeaten
 from poolsearch.sweep.space import space_of, suggest_plan
+from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished tiny sweep and the folder it is in: made once, looked at by several tests."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POOLSEARCH_RUNS", str(folder))
+        yield run(parse(TINY), workers=2), folder
+
+
 @pytest.fixture
-def done(tiny):
-    """A finished tiny sweep."""
-    return run(tiny, workers=2)
+def done(finished, monkeypatch):
+    """That sweep, as the one that this test sees."""
+    outcome, folder = finished
+    monkeypatch.setenv("POOLSEARCH_RUNS", str(folder))
+    return outcome
 
 
 def command(*words, folder):
@@ -241,11 +253,13 @@ def test_a_coordinator_that_is_silent_is_lost(tiny, monkeypatch):
     assert store.read_status("tiny").state == "lost"
 
 
-def test_the_estimate_comes_from_earlier_trials_when_there_are_some(tiny):
+def test_the_estimate_is_a_guess_before_anything_was_measured(tiny):
     guess, source = launch.estimate(tiny)
     assert guess > 0
     assert "nothing like it was measured here yet" in source
-    run(tiny, workers=2)
-    measured, source = launch.estimate(parse(store.folder_of("tiny").joinpath("config.toml").read_text()))
+
+
+def test_the_estimate_comes_from_earlier_trials(done):
+    measured, source = launch.estimate(store.read_config("tiny"))
     assert source == "from 5 trials of 'tiny'"
     assert 8 < measured < 60
