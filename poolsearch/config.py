@@ -68,7 +68,7 @@ class Space(SiteSpace):
 
 
 class Training(_Section):
-    """How each trial is trained: OneCycle SGD with label smoothing."""
+    """How each trial is trained: OneCycle SGD with label smoothing and clipped gradients."""
 
     epochs: int = Field(3, ge=1, le=1000)
     batch: int = Field(128, ge=2, le=8192)
@@ -76,6 +76,7 @@ class Training(_Section):
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0, le=1)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0, le=1e6)  # largest norm of all gradients together
     precision: Literal["float32", "bfloat16"] = "float32"
 
 

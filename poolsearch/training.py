@@ -1,4 +1,4 @@
-"""Train one network: batches from memory, channels last, OneCycle SGD, label smoothing; measured every epoch.
+"""Train one network: batches from memory, channels last, OneCycle SGD, clipped gradients; measured every epoch.
 
 Covers one model on one device. Who trains what, how often and where is decided in `poolsearch.sweep`.
 """
@@ -107,6 +107,8 @@ def _epoch(
             loss = F.cross_entropy(model(x).float(), y, label_smoothing=recipe.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        # without it one seed in ten falls out of learning on this data (tau between two seeds 0.78; clipped 0.85)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
         schedule.step()
         total += loss.detach()
