@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = {
-    0: ["errors", "kinds", "plan", "windows", "rows", "config", "tables"],
+    0: ["errors", "kinds", "spec", "plan", "windows", "rows", "config", "tables"],
     1: ["pooling", "vision", "backbones", "datasets", "devices"],
     2: ["surgery", "checkpoint", "training", "measure"],
     3: ["sweep"],

@@ -1,7 +1,6 @@
 """The one process that owns a study: it asks the sampler, dispatches to workers, and tells what came back.
 
-Optuna samples in a study in memory that mirrors the stored one. A Plan that was seen already is told to the mirror
-alone, so the stored study holds each Plan once and its sampler still learns. The published network is trial 0.
+Which Plan comes next is the matter of `proposals`; what a trial does is the matter of `worker`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-import random
 import signal
 import time
 from collections import Counter
@@ -19,20 +17,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from poolsearch import devices
 from poolsearch.config import SweepConfig, to_toml
 from poolsearch.errors import BusyError, PoolsearchError
-from poolsearch.plan import Plan
 from poolsearch.rows import SweepStatus, TrialRow
 from poolsearch.sweep import store
 from poolsearch.sweep.front import front
 from poolsearch.sweep.local import Answer, LocalEngine
-from poolsearch.sweep.space import Space, space_of, suggest_plan
+from poolsearch.sweep.proposals import Proposals
+from poolsearch.sweep.space import Space, space_of
 
-_REPEATS = 100  # proposals of known Plans in a row before one is drawn evenly instead
-_DRAWS = 2000  # even draws before the space counts as exhausted
 _SAME_FAILURES = 10  # in a row, and the sweep stops with their reason
 _RETIMED_S = 60.0  # the last common timing of all trials may take this long; else only the front is timed again
 
@@ -153,11 +149,8 @@ class _Coordinator:
         self.written = 0.0
         self.finished_now = 0  # trials that ended in this run: what the time left is reckoned from
         self.same_failures: list[str] = []
-        self.random = random.Random(config.seed)
         self.status = SweepStatus(config.study, "running", config.trials)
-        self.mirror = _mirror(config)
-        self.mirrored: dict[int, int] = {}  # number in the study -> number in the mirror
-        self.seen: dict[str, int] = {}  # Plan text -> number in the study
+        self.proposals = Proposals(config, space)
         self.waiting: list[int] = []  # trials of an earlier run that had not ended: they come first, same number
         self.counts = Counter[str]()
         for trial in study.get_trials(deepcopy=False):
@@ -165,9 +158,7 @@ class _Coordinator:
 
     def _adopt(self, trial: FrozenTrial) -> None:
         """Take over a trial of an earlier run."""
-        self.seen[trial.user_attrs["plan"]] = trial.number
-        self.mirror.add_trial(trial)
-        self.mirrored[trial.number] = len(self.mirror.get_trials(deepcopy=False)) - 1
+        self.proposals.adopt(trial)
         if trial.state == TrialState.RUNNING:
             self.waiting.append(trial.number)
         else:
@@ -210,9 +201,9 @@ class _Coordinator:
         """Give a free worker the next trial; return False when there is none left."""
         if self.waiting:
             number = self.waiting.pop(0)
-            plan = next(text for text, n in self.seen.items() if n == number)
+            plan = self.proposals.texts[number]
         else:
-            if len(self.seen) >= self.config.trials:
+            if len(self.proposals.texts) >= self.config.trials:
                 return False
             proposal = self._propose()
             if proposal is None:
@@ -233,66 +224,30 @@ class _Coordinator:
     # ------------------------------------------------------------------------------------------------- ask and tell
 
     def _propose(self) -> tuple[int, str] | None:
-        """Return (number, text) of a new trial whose Plan no other trial has, or None when the space is exhausted."""
-        if not self.seen:
-            params = self.space.params_of(self.space.published)
-            return self._store(self.space.published, params or {})
-        for _ in range(_REPEATS):
-            trial = self.mirror.ask()
-            try:
-                plan = suggest_plan(trial, self.space)
-            except PoolsearchError:  # the combination does not fit the maps
-                self.mirror.tell(trial, state=TrialState.FAIL)
-                continue
-            if str(plan) not in self.seen:
-                return self._store(plan, trial.params, trial.number)
-            self._repeat(trial, self.seen[str(plan)])
-        for _ in range(_DRAWS):
-            params = self.space.draw(self.random)
-            try:
-                plan = self.space.plan(params)
-            except PoolsearchError:
-                continue
-            if str(plan) not in self.seen:
-                return self._store(plan, params)
-        return None
-
-    def _repeat(self, trial: optuna.Trial, number: int) -> None:
-        """Tell the mirror what is known of a Plan; nothing is trained or stored twice."""
-        known = self.mirror.get_trials(deepcopy=False)[self.mirrored[number]]
-        if known.state == TrialState.COMPLETE:
-            self.mirror.tell(trial, known.values)
-        else:
-            self.mirror.tell(trial, state=TrialState.FAIL)
-
-    def _store(self, plan: Plan, params: dict[str, Any], mirror: int | None = None) -> tuple[int, str]:
-        """Write a new running trial, in one transaction."""
-        distributions = {name: self.space.distributions[name] for name in params}
-        attributes = {"plan": str(plan), "seed": self.config.seed}
-        trial = create_trial(
-            state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs=attributes
-        )
-        self.study.add_trial(trial)
+        """Return (number, text) of a new running trial, or None when the space is exhausted."""
+        proposal = self.proposals.next()
+        if proposal is None:
+            return None
+        text = str(proposal.plan)
+        attributes = {"plan": text, "seed": self.config.seed}
+        # one transaction: a trial is in the study with all that names it, or not at all
+        self.study.add_trial(proposal.running_trial(self.space, attributes))
         number = len(self.study.get_trials(deepcopy=False)) - 1
-        if mirror is None:
-            self.mirror.add_trial(trial)
-            mirror = len(self.mirror.get_trials(deepcopy=False)) - 1
-        self.mirrored[number] = mirror
-        self.seen[str(plan)] = number
-        return number, str(plan)
+        self.proposals.take(number, proposal)
+        return number, text
 
     def _tell(self, number: int, result: dict[str, Any]) -> None:
         figures = {"accuracy": result["accuracy"], "loss": result["loss"], "latency_ms": result["latency"]["ms"]}
         values = [figures[name] for name in self.config.objectives]
         self._trial(number).set_user_attr("result", result)
         self.study.tell(number, values)
-        self.mirror.tell(self.mirrored[number], values)
+        self.proposals.tell(number, values)
         self._count("COMPLETE", "")
 
     def _fail(self, number: int, reason: str) -> None:
         self._trial(number).set_user_attr("reason", reason)
         self.study.tell(number, state=TrialState.FAIL)
-        self.mirror.tell(self.mirrored[number], state=TrialState.FAIL)
+        self.proposals.fail(number)
         self._count("FAIL", reason)
 
     def _count(self, state: str, reason: str) -> None:
@@ -334,22 +289,15 @@ class _Coordinator:
         self.written = now
         elapsed = now - self.started
         left = max(0, self.config.trials - self.counts.total())
-        texts = {number: text for text, number in self.seen.items()}
         self.status = replace(
             self.status,
             state=state,
             complete=self.counts["COMPLETE"],
             failed=self.counts["FAIL"],
-            running=tuple((number, texts.get(number, "timing")) for number in self.engine.running),
+            running=tuple((number, self.proposals.texts.get(number, "timing")) for number in self.engine.running),
             elapsed_s=elapsed,
             left_s=elapsed / self.finished_now * left if self.finished_now >= 3 else None,
             message=message,
         )
         store.write_status(self.status)
         self.on_change(self.status)
-
-
-def _mirror(config: SweepConfig) -> optuna.Study:
-    startup = min(10, max(4, config.trials // 3))
-    sampler = optuna.samplers.TPESampler(seed=config.seed, multivariate=True, n_startup_trials=startup)
-    return optuna.create_study(directions=store.directions(config), sampler=sampler)
