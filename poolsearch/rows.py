@@ -25,7 +25,8 @@ class Member:
     text: str  # what the published network has there
     spec: PoolSpec | None
     call: int  # index in the trace
-    channels: int  # that a pooling behind it would see
+    entering: int  # channels that a pooling before it would see
+    channels: int  # and one in its place or behind it
     activation: int | None = None  # call of the activation behind a convolution
     anchor: tuple[Literal["after", "before"], str] | None = None  # module whose output or input that activation is
 

@@ -58,7 +58,7 @@ def test_what_cannot_change_the_result_is_not_in_the_text(written, kept):
         ("max k2 s2 p-1", "Padding must be 0 or more, got -1. Nearest: 0."),
         ("max k2 s2 p0:2", "Padding 0:2 holds a whole window of kernel 2. The largest padding at one end is 1."),
         ("avg k2 s2 d2", "Pooling 'avg' takes no dilation. It takes: kernel, stride, padding, ceil, uncounted."),
-        ("blur k4 s2", "Pooling 'blur' has kernel 3 or 5, got 4. Nearest: 3."),
+        ("blur k7 s2", "Pooling 'blur' has kernel 2 or 3 or 4 or 5, got 7. Nearest: 5."),
         ("max k2 k3", "'k3' gives kernel a second time in 'max k2 k3'. Give it once."),
         ("max q3", "Unknown word 'q3' in 'max q3'. Possible: kN, sN, pN, dN, ceil, uncounted,"),
         ("max k2 s2 cell", "Unknown word 'cell' in 'max k2 s2 cell'. Did you mean 'ceil'?"),

@@ -16,7 +16,8 @@ from poolsearch.windows import pooled_size
 
 WINDOWS = {
     "subsample": ["subsample s2", "subsample s3"],
-    "blur": ["blur k3 s2 p1", "blur k5 s2 p2", "blur k3 s1", "blur k3 s2 same-upper"],
+    "blur": ["blur k3 s2 p1", "blur k5 s2 p2", "blur k2 s2", "blur k4 s2 p1", "blur k3 s2 same-upper"],
+    "median": ["median k2 s2", "median k3 s2 p1", "median k3 s2 same-upper ceil"],
     "max": ["max k2 s2", "max k3 s2 p1 ceil", "max k3 s1 d2", "max k3 s2 same-lower"],
     "avg": ["avg k2 s2", "avg k3 s2 p1 uncounted ceil", "avg k3 s2 same-upper uncounted"],
     "conv": ["conv k3 s2 p1", "conv k2 s1"],
@@ -62,10 +63,12 @@ def test_a_constant_stays_that_constant_and_nothing_leaves_the_range(spec):
 
 @every_spec
 def test_channels_do_not_touch(spec):
-    if spec.kind == "conv":
+    if spec.kind in ("conv", "avg-conv"):
         pytest.skip("a full convolution mixes channels on purpose")
-    x = numbers(2, 4, 9, 9)
-    assert torch.allclose(pool(x, spec)[:, 2:3], pool(x[:, 2:3].contiguous(), spec), rtol=1e-6, atol=1e-6)
+    module, x = build(spec, 4, 2).eval(), numbers(2, 4, 9, 9)
+    changed = x.clone()
+    changed[:, 0] = numbers(2, 9, 9, seed=1)
+    assert torch.equal(module(changed)[:, 1:], module(x)[:, 1:])
 
 
 @every_size
@@ -74,9 +77,9 @@ def test_gradient_is_that_of_the_formula(spec, sizes):
     small = tuple(min(n, 6) for n in sizes)
     module = build(spec, 2, len(sizes)).double()
     x = numbers(1, 2, *small, dtype=torch.float64)
-    if spec.kind == "gem":
-        x = x.abs() + 0.1  # the gradient below ε is 0 on purpose, and has a step there
-    assert torch.autograd.gradcheck(module, x.requires_grad_())
+    if spec.kind in ("gem", "stochastic"):
+        x = x.abs() + 0.1  # values below 0 (or ε) get no gradient on purpose, and there is a step
+    assert torch.autograd.gradcheck(module.eval(), x.requires_grad_())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
@@ -104,7 +107,7 @@ def test_eval_is_deterministic_and_the_state_comes_back(spec):
 
 @every_spec
 def test_modules_copy_pickle_and_run_on_meta(spec):
-    module = build(spec, 3, 2)
+    module = build(spec, 3, 2).eval()
     x = numbers(1, 3, 9, 9).relu()
     buffer = io.BytesIO()
     torch.save(module, buffer)
@@ -220,8 +223,13 @@ def by_index(x, spec, reduce):
         ("avg uncounted", lambda seen: seen.mean(-1)),
         ("lp", lambda seen: seen.abs().square().sum(-1).sqrt()),
         ("soft", lambda seen: (seen.softmax(-1) * seen).sum(-1)),
+        ("min", lambda seen: seen.amin(-1)),
+        ("median", lambda seen: seen.quantile(0.5, -1)),
+        ("lse", lambda seen: (seen * 4).exp().mean(-1).log() / 4),
+        ("mixed", lambda seen: (seen.amax(-1) + seen.mean(-1)) / 2),
+        ("stochastic", lambda seen: seen.clamp_min(0).square().sum(-1) / seen.clamp_min(0).sum(-1).clamp_min(1e-12)),
     ],
-    ids=["max", "avg", "lp", "soft"],
+    ids=["max", "avg", "lp", "soft", "min", "median", "lse", "mixed", "stochastic"],
 )
 def test_every_padding_against_the_obvious_pooling(kind, reduce, window):
     name, *flags = kind.split()
@@ -233,3 +241,58 @@ def test_every_padding_against_the_obvious_pooling(kind, reduce, window):
 def test_every_windowed_kind_takes_a_stride():
     assert all("stride" in KINDS[kind].takes for kind in WINDOWED)
     assert not any("stride" in KINDS[kind].takes for kind in HEADS)
+
+
+# ------------------------------------------------------------------------------------------- families that collapse
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("mixed k3 s2 p1 alpha=0", "avg k3 s2 p1 uncounted"),
+        ("mixed k3 s2 p1 alpha=1", "max k3 s2 p1"),
+        ("mixed-learned k2 s2", "mixed k2 s2"),  # at its start
+        ("gated k2 s2", "mixed k2 s2"),  # at its start
+        ("blur k2 s2", "avg k2 s2"),
+        ("soft k3 s2 p1 beta=0", "avg k3 s2 p1 uncounted"),
+        ("lse k2 s2 r=0.01", "avg k2 s2"),  # in the limit
+    ],
+)
+def test_one_kind_is_another(one, other):
+    x = numbers(2, 3, 9, 9)
+    assert torch.allclose(
+        pool(x, PoolSpec.parse(one)), pool(x, PoolSpec.parse(other)), atol=0.02 if "r=" in one else 1e-5
+    )
+
+
+def test_a_median_of_two_is_their_mean_and_of_three_the_middle():
+    x = torch.tensor([[[5.0, 1.0, 3.0, 100.0]]])
+    assert pool(x, PoolSpec.parse("median k2 s2")).tolist() == [[[3.0, 51.5]]]
+    assert pool(x, PoolSpec.parse("median k3 s1")).tolist() == [[[3.0, 3.0]]]
+
+
+def test_log_sum_exp_stays_between_average_and_maximum_and_its_gradient_is_positive():
+    x = numbers(1, 2, 8, 8).requires_grad_()
+    y = pool(x, PoolSpec.parse("lse k2 s2"))
+    assert (y <= pool(x, PoolSpec.parse("max k2 s2")) + 1e-6).all()
+    assert (y >= pool(x, PoolSpec.parse("avg k2 s2")) - 1e-6).all()
+    y.sum().backward()
+    assert (x.grad > 0).all()
+
+
+def test_stochastic_draws_each_pixel_as_often_as_its_value_says():
+    x = torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 1, 2, 2).expand(1, 20_000, 2, 2)
+    module = build(PoolSpec.parse("stochastic k2 s2"), 1, 2).train()
+    torch.manual_seed(0)
+    drawn = module(x).flatten()
+    shares = [(drawn == value).float().mean().item() for value in (1, 2, 3, 4)]
+    assert shares == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=0.012)  # four deviations of 20,000 draws
+    assert drawn.mean().item() == pytest.approx(module.eval()(x)[0, 0].item(), abs=0.03)
+
+
+def test_stochastic_gives_the_gradient_to_the_drawn_pixel_alone():
+    x = numbers(1, 1, 4, 4).abs().requires_grad_()
+    build(PoolSpec.parse("stochastic k2 s2"), 1, 2).train()(x).sum().backward()
+    assert x.grad.sum() == 4
+    assert set(x.grad.flatten().tolist()) == {0.0, 1.0}
+    assert build(PoolSpec.parse("stochastic k2 s2"), 1, 2)(torch.zeros(1, 1, 4, 4)).abs().sum() == 0

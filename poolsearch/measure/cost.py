@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from math import prod
 
+from poolsearch.kinds import KINDS
 from poolsearch.plan import Plan
 from poolsearch.rows import LayerRow, Totals
 from poolsearch.surgery import check, find_sites, replayed
@@ -78,12 +79,12 @@ def _macs(call: Call, source: tuple[int, ...], shape: tuple[int, ...]) -> int:
         return prod(shape) * call.weight[1]
     if call.spec is None:
         return 0
-    if call.spec.kind == "conv":
+    multiplies = KINDS[call.spec.kind].multiplies
+    if multiplies == "weights":
         return prod(shape[2:]) * learned_numbers(call.spec, source[1])
-    if call.spec.kind == "blur":
-        return prod(shape) * prod(spread(call.spec.kernel, 2, 1))
-    if call.spec.kind == "max-blur":
-        return prod(shape) * int(call.spec.option("taps")) ** 2
+    if multiplies == "filter":
+        taps = (int(call.spec.option("taps")),) if call.spec.kind == "max-blur" else call.spec.kernel
+        return prod(shape) * prod(spread(taps, 2, 1))
     return 0
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.antialiased import blur_pool, max_blur_pool
 from poolsearch.pooling.geometry import axes_of
-from poolsearch.pooling.heads import GeM, global_avg, global_max
-from poolsearch.pooling.learned import StridedConv
+from poolsearch.pooling.heads import GeM, avg_max, global_avg, global_max
+from poolsearch.pooling.learned import AverageConv, DepthwiseConv, Gated, MixedLearned, Stochastic, StridedConv
+from poolsearch.pooling.ordered import lse_pool, median_pool, min_pool, mixed_pool
 from poolsearch.pooling.windowed import avg_pool, lp_pool, max_pool, soft_pool, subsample
 from poolsearch.windows import pooled_size
 
@@ -46,14 +47,24 @@ def fixed(function: Function) -> Build:
 POOLINGS: dict[str, Build] = {
     "max": fixed(max_pool),
     "avg": fixed(avg_pool),
+    "min": fixed(min_pool),
+    "median": fixed(median_pool),
     "lp": fixed(lp_pool),
+    "lse": fixed(lse_pool),
     "soft": fixed(soft_pool),
+    "mixed": fixed(mixed_pool),
+    "mixed-learned": MixedLearned,
+    "gated": Gated,
+    "stochastic": Stochastic,
     "blur": fixed(blur_pool),
     "max-blur": fixed(max_blur_pool),
     "conv": StridedConv,
+    "conv-depthwise": DepthwiseConv,
+    "avg-conv": AverageConv,
     "subsample": fixed(subsample),
     "global-avg": fixed(global_avg),
     "global-max": fixed(global_max),
+    "avg-max": fixed(avg_max),
     "gem": GeM,
 }
 
@@ -66,11 +77,12 @@ def build(spec: PoolSpec, channels: int, axes: int = 2) -> nn.Module:
 def pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return x pooled, (N, C, *output): x is (N, C, L), (N, C, H, W) or (N, C, D, H, W).
 
-    A learned kind is built with the weights of seed 0. Raises WindowError when the window doesn't fit.
+    A learned kind is built with the weights of seed 0, a stochastic one in eval mode.
+    Raises WindowError when the window doesn't fit.
     """
     pooled_size(spec, axes_of(x))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = build(spec, x.shape[1], x.dim() - 2).to(x.device, x.dtype)
+        module = build(spec, x.shape[1], x.dim() - 2).to(x.device, x.dtype).eval()
     y: Tensor = module(x)
     return y

@@ -38,14 +38,25 @@ def with_overhang(win: Window, sizes: tuple[int, ...]) -> tuple[tuple[int, int],
 
 
 def gather(x: Tensor, win: Window, value: float = 0.0) -> Tensor:
-    """Return every window's numbers, (N, C, *output, window elements); the padding holds `value`."""
+    """Return every window's numbers, (window elements, N, *output, C); the padding holds `value`.
+
+    The window comes first and the channels last, so that a reduction over it runs along whole rows of memory: a
+    softmax over rows of 4 numbers is eight times slower. `channels_second` turns the reduced map around.
+    """
+    axes = len(win.kernel)
     view = pad(x, with_overhang(win, axes_of(x)), value)
     for axis, (kernel, stride) in enumerate(zip(win.kernel, win.stride, strict=True)):
         view = view.unfold(2 + axis, kernel, stride)
-    return view.flatten(2 + len(win.kernel))
+    outputs, elements = range(2, 2 + axes), range(2 + axes, 2 + 2 * axes)
+    return view.permute(*elements, 0, *outputs, 1).flatten(0, axes - 1)
+
+
+def channels_second(y: Tensor) -> Tensor:
+    """Return a reduced (N, *output, C) as (N, C, *output), channels last in memory."""
+    return y.movedim(-1, 1)
 
 
 def real(x: Tensor, win: Window) -> Tensor:
-    """Return which window elements are pixels and not padding, bool (1, 1, *output, window elements)."""
+    """Return which window elements are pixels and not padding, bool (window elements, 1, *output, 1)."""
     ones = torch.ones((1, 1, *axes_of(x)), dtype=torch.bool, device=x.device)
     return gather(ones, win, value=False)

@@ -27,6 +27,11 @@ def global_max(x: Tensor, spec: PoolSpec) -> Tensor:
     return _ADAPTIVE[x.dim() - 3](x, 1)
 
 
+def avg_max(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return the mean of each map's average and maximum, (N, C, 1, ...)."""
+    return (global_avg(x, spec) + global_max(x, spec)) / 2
+
+
 class GeM(nn.Module):
     """Return (mean max(x, ε)^p)^(1/p) of each map, (N, C, 1, ...); p is learned and shared by all channels.
 

@@ -1,11 +1,15 @@
-"""Poolings with learned weights over a window: the strided convolution."""
+"""Poolings that hold a state: learned weights over a window, or a mode of their own in training."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import on, pad
+from poolsearch.pooling.geometry import channels_second, gather, on, pad
+from poolsearch.pooling.ordered import blend, stochastic_pool
+from poolsearch.pooling.windowed import avg_real
+from poolsearch.windows import spread
 
 _CONV: tuple[type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -16,22 +20,95 @@ class StridedConv(nn.Module):
     No bias: in the backbones a normalisation or the next convolution follows. Padding is zeros.
     """
 
+    depthwise = False
+
     def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
         super().__init__()
         self.spec = spec
-        dilation = spec.dilation or (1,)
         self.conv = _CONV[axes - 1](
             channels,
             channels,
-            spec.kernel * axes if len(spec.kernel) == 1 else spec.kernel,  # type: ignore[arg-type]
-            spec.stride * axes if len(spec.stride) == 1 else spec.stride,  # type: ignore[arg-type]
-            dilation=dilation * axes if len(dilation) == 1 else dilation,  # type: ignore[arg-type]
+            spread(spec.kernel, axes, 1),  # type: ignore[arg-type]
+            spread(spec.stride, axes, 1),  # type: ignore[arg-type]
+            dilation=spread(spec.dilation, axes, 1),  # type: ignore[arg-type]
+            groups=channels if self.depthwise else 1,
             bias=False,
         )
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(pad(x, on(self.spec, x).padding))
         return y
+
+    def extra_repr(self) -> str:
+        return str(self.spec)
+
+
+class DepthwiseConv(StridedConv):
+    """Return w * x for each channel alone, at every stride-th place (Howard et al. 2017)."""
+
+    depthwise = True
+
+
+class AverageConv(nn.Module):
+    """Return W (mean of each window): the average of real pixels, then a 1x1 convolution (He T. et al. 2019)."""
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__()
+        self.spec = spec
+        self.conv = _CONV[axes - 1](channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(avg_real(x, on(self.spec, x)))
+        return y
+
+    def extra_repr(self) -> str:
+        return str(self.spec)
+
+
+class MixedLearned(nn.Module):
+    """Return σ(t) · max + (1 − σ(t)) · mean of each window, t learned from 0 (Lee, Gallagher, Tu 2016)."""
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__()
+        self.spec = spec
+        self.t = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return blend(x, self.spec, torch.sigmoid(self.t).to(x.dtype))
+
+    def extra_repr(self) -> str:
+        return str(self.spec)
+
+
+class Gated(nn.Module):
+    """Return g · max + (1 − g) · mean of each window, g = σ(w · window), w learned from 0 and shared by all channels.
+
+    Padding is zeros under the mask w (Lee, Gallagher, Tu 2016).
+    """
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__()
+        self.spec = spec
+        self.mask = nn.Parameter(torch.zeros(spread(spec.kernel, axes, 1)).flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        numbers = gather(x, on(self.spec, x))
+        gate = channels_second(torch.tensordot(self.mask.to(x.dtype), numbers, dims=1))
+        return blend(x, self.spec, torch.sigmoid(gate))
+
+    def extra_repr(self) -> str:
+        return str(self.spec)
+
+
+class Stochastic(nn.Module):
+    """Return `stochastic_pool` of the module's own mode: a draw in training, its mean in eval."""
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def forward(self, x: Tensor) -> Tensor:
+        return stochastic_pool(x, self.spec, self.training)
 
     def extra_repr(self) -> str:
         return str(self.spec)

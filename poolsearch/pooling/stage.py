@@ -21,8 +21,9 @@ from poolsearch.windows import Window, window
 
 Form = Literal["pick", "mean", "weighted", "root", "copy"]
 FORMS: dict[str, Form] = {
-    "max": "pick", "avg": "mean", "lp": "root", "soft": "weighted", "blur": "weighted", "max-blur": "weighted",
-    "subsample": "copy", "global-avg": "mean", "global-max": "pick",
+    "max": "pick", "avg": "mean", "min": "pick", "median": "weighted", "lp": "root", "soft": "weighted",
+    "mixed": "weighted", "stochastic": "weighted", "blur": "weighted", "max-blur": "weighted", "subsample": "copy",
+    "global-avg": "mean", "global-max": "pick",
 }  # fmt: skip
 
 
@@ -69,7 +70,8 @@ def _cell(form: Form, spec: PoolSpec, x: Tensor, y: Tensor, win: Window, row: in
     if form == "copy":
         seen = seen[:1]
     terms = tuple(Term(r, c, round(picture[r, c].item(), 6), None) for r, c in seen)
-    winner = max(range(len(terms)), key=lambda i: terms[i].value) if form == "pick" else None
+    best = min if spec.kind == "min" else max
+    winner = best(range(len(terms)), key=lambda i: terms[i].value) if form == "pick" else None
     return Cell(terms, _divisor(spec, win, picture.shape, row, column, len(seen)), winner)
 
 
@@ -102,10 +104,13 @@ def _weighted(
     spec: PoolSpec, x: Tensor, y: Tensor, seen: list[tuple[int, int]], row: int, column: int
 ) -> tuple[Term, ...]:
     picture = x.detach()[0, 0]
-    if spec.kind == "soft":
+    if spec.kind in ("soft", "stochastic"):
         values = torch.stack([picture[place] for place in seen])
-        weights = torch.softmax(values * spec.option("beta"), 0).tolist()
-        places = list(zip(seen, weights, strict=True))
+        if spec.kind == "soft":
+            weights = torch.softmax(values * spec.option("beta"), 0)
+        else:  # the chance of each pixel, which is its weight in the mean of the draws
+            weights = values.clamp_min(0) / values.clamp_min(0).sum().clamp_min(1e-12)
+        places = list(zip(seen, weights.tolist(), strict=True))
     else:
         (gradient,) = torch.autograd.grad(y[0, 0, row, column], x, retain_graph=True)
         found = gradient[0, 0].nonzero().tolist()

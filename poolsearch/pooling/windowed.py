@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import axes_of, gather, on, pad, real, with_overhang
+from poolsearch.pooling.geometry import axes_of, channels_second, gather, on, pad, real, with_overhang
 from poolsearch.windows import Window
 
 _MAX: tuple[Callable[..., Tensor], ...] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
@@ -40,14 +40,23 @@ def avg_pool(x: Tensor, spec: PoolSpec) -> Tensor:
 
     With explicit or SAME padding the mean of the map is divided by the mean of what counts, which is the same rule.
     """
-    win = on(spec, x)
+    return average(x, on(spec, x), spec.counted)
+
+
+def avg_real(x: Tensor, win: Window) -> Tensor:
+    """Return the mean of the pixels of each window; padding is not counted."""
+    return average(x, win, counted=False)
+
+
+def average(x: Tensor, win: Window, counted: bool) -> Tensor:
+    """Return the mean of each window of a window given in numbers."""
     native = _AVG[len(win.kernel) - 1]
     if win.symmetric:
         begins = tuple(b for b, _ in win.padding)
-        return native(x, win.kernel, win.stride, begins, win.ceil, spec.counted)
+        return native(x, win.kernel, win.stride, begins, win.ceil, counted)
     sizes = axes_of(x)
     ones = x.new_ones((1, 1, *sizes))
-    if spec.counted:
+    if counted:
         ones = pad(ones, win.padding, 1.0)
         ones = pad(ones, tuple((0, over) for over in win.overhang(sizes)))
     else:
@@ -87,7 +96,7 @@ def soft_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     logits = values * spec.option("beta")
     if any(map(any, with_overhang(win, axes_of(x)))):
         logits = logits.masked_fill(~real(x, win), float("-inf"))
-    return (torch.softmax(logits, -1) * values).sum(-1)
+    return channels_second((torch.softmax(logits, 0) * values).sum(0))
 
 
 def subsample(x: Tensor, spec: PoolSpec) -> Tensor:

@@ -12,15 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
+import torch
+
+from poolsearch import pooling
 from poolsearch.errors import SiteError, unknown
 from poolsearch.kinds import HEADS, KINDS, WINDOWED
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import Member, Site
 from poolsearch.surgery.sites import find_sites
 from poolsearch.surgery.trace import Call, Trace
-from poolsearch.windows import spread, window
+from poolsearch.windows import spread
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def _member_edits(site: Site, member: Member, spec: PoolSpec) -> Iterable[Edit]:
         return [dense, Hang(site.name, path, side, member.activation, None, pooling, member.channels)]
     if spec.placement == "after" and not pointwise:
         return [dense, Hang(site.name, member.path, "after", member.call, None, pooling, member.channels)]
-    return [dense, Hang(site.name, member.path, "before", -1, (member.call,), pooling, member.channels)]
+    return [dense, Hang(site.name, member.path, "before", -1, (member.call,), pooling, member.entering)]
 
 
 def edited(trace: Trace, changes: tuple[Edit, ...]) -> Trace:
@@ -180,11 +184,10 @@ def _restrided(call: Call, change: Restride) -> dict[str, object]:
     }
 
 
+@lru_cache(maxsize=1024)
 def learned_numbers(spec: PoolSpec, channels: int) -> int:
     """Return how many weights a pooling brings along."""
     if not KINDS[spec.kind].learned:
         return 0
-    if spec.kind == "gem":
-        return 1
-    kernel = window(spec, (1, 1)).kernel if isinstance(spec.padding, str) else spread(spec.kernel, 2, 1)
-    return channels * channels * kernel[0] * kernel[1]
+    with torch.device("meta"):
+        return sum(p.numel() for p in pooling.build(spec, channels).parameters())

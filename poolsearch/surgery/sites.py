@@ -109,15 +109,16 @@ def _two(values: tuple[int, ...]) -> tuple[int, int]:
 
 def _member(trace: Trace, users: dict[int, list[int]], index: int) -> Member:
     call = trace.calls[index]
+    entering = trace.calls[call.inputs[0]].shape[1]
     spec = published_spec(call)
     if call.op == "conv2d":
         activation = _activation(trace, users, index)
         anchor = _anchor(trace, users, activation) if activation is not None else None
         activation = activation if anchor else None
-        return Member(call.path, "convolution", str(spec), spec, index, call.shape[1], activation, anchor)
+        return Member(call.path, "convolution", str(spec), spec, index, entering, call.shape[1], activation, anchor)
     text = str(spec) if spec else f"adaptive {call.op.split('_')[1]} {call.target[0]}x{call.target[1]}"
     form: Literal["pooling", "function"] = "pooling" if call.leaf and call.parameters == 0 else "function"
-    return Member(call.path or "forward", form, text, spec, index, call.shape[1])
+    return Member(call.path or "forward", form, text, spec, index, entering, call.shape[1])
 
 
 def published_spec(call: Call) -> PoolSpec | None:

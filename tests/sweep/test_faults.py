@@ -112,7 +112,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_says_what_happened(tmp_path, 
 
 
 def test_a_second_coordinator_exits_with_75(tmp_path, tiny, own_runs):
-    slow = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 30})})
+    slow = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 900})})
     first = start(tmp_path, slow, own_runs, "--workers", "1")
     wait_for(first, "0 of 5 trials")
     second = start(tmp_path, slow, own_runs, "--resume")

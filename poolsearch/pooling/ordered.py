@@ -1,0 +1,78 @@
+"""Poolings over the gathered numbers of each window: min, median, log-sum-exp, mixed, stochastic.
+
+Each sees real pixels only: padding has no rank, no weight and no chance. For x of (N, C, L), (N, C, H, W) or
+(N, C, D, H, W).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from poolsearch.plan import PoolSpec
+from poolsearch.pooling.geometry import axes_of, channels_second, gather, on, real, with_overhang
+from poolsearch.pooling.windowed import avg_real, maximum
+
+
+def min_pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return the smallest value of each window."""
+    return -maximum(-x, on(spec, x))
+
+
+def real_numbers(x: Tensor, spec: PoolSpec, value: float) -> tuple[Tensor, Tensor | None]:
+    """Return every window's numbers, the padding holding `value`, and which are pixels (None: all of them)."""
+    win = on(spec, x)
+    mask = real(x, win) if any(map(any, with_overhang(win, axes_of(x)))) else None
+    return gather(x, win, value), mask
+
+
+def median_pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return the middle value of each window's pixels; the mean of the two middle ones of an even number."""
+    numbers, mask = real_numbers(x, spec, float("inf"))  # sorted last, and never reached
+    ordered = numbers.sort(0).values
+    if mask is None:
+        size = len(numbers)
+        return channels_second((ordered[(size - 1) // 2] + ordered[size // 2]) / 2)
+    count = mask.sum(0, keepdim=True).expand(1, *ordered.shape[1:])
+    low, high = (ordered.gather(0, index) for index in ((count - 1) // 2, count // 2))
+    return channels_second(((low + high) / 2).squeeze(0))
+
+
+def lse_pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return (1/r) log mean exp(r x) of each window, finite for any x: the window's maximum is taken out first."""
+    r = spec.option("r")
+    numbers, mask = real_numbers(x, spec, float("-inf"))
+    wide = numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers
+    size = len(numbers) if mask is None else mask.sum(0).to(wide.dtype)
+    log = torch.as_tensor(size, dtype=wide.dtype, device=x.device).log()
+    return channels_second(((torch.logsumexp(r * wide, 0) - log) / r).to(x.dtype))
+
+
+def mixed_pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return alpha · max + (1 − alpha) · mean of each window's pixels."""
+    return blend(x, spec, spec.option("alpha"))
+
+
+def blend(x: Tensor, spec: PoolSpec, share: float | Tensor) -> Tensor:
+    """Return share · max + (1 − share) · mean of each window's pixels."""
+    return share * maximum(x, on(spec, x)) + (1 - share) * avg_real(x, on(spec, x))
+
+
+def stochastic_pool(x: Tensor, spec: PoolSpec, training: bool = False) -> Tensor:
+    """Return one pixel of each window, drawn by its value (training), or the mean of such draws (eval).
+
+    Values below 0 count as 0; a window of zeros gives 0. Drawn as argmin(E / p) with E exponential, which needs no
+    table of sums.
+    """
+    numbers, _ = real_numbers(x.clamp_min(0), spec, 0.0)
+    if training:
+        waiting = torch.empty_like(numbers).exponential_().clamp_min(torch.finfo(x.dtype).tiny)
+        chosen = (numbers.detach() / waiting).argmax(0, keepdim=True)
+        return channels_second(numbers.gather(0, chosen).squeeze(0))
+    wide = numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers
+    # scaled by each window's maximum, so that squares neither overflow nor vanish
+    largest = wide.detach().amax(0, keepdim=True)
+    scaled = wide / torch.where(largest > 0, largest, 1.0)
+    total = scaled.sum(0)
+    share = scaled.square().sum(0) / torch.where(total > 0, total, 1.0)
+    return channels_second((share * largest.squeeze(0)).to(x.dtype))
