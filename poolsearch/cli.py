@@ -105,6 +105,18 @@ def cost(
 
 @app.command()
 @refusing
+def poolings(as_json: Json = False) -> None:
+    """List every kind of pooling: formula, what it takes, options, source, what to know."""
+    from poolsearch.kinds import KINDS
+    from poolsearch.tables import console, kinds_table
+
+    if as_json:
+        return show([{"kind": name, **asdict(kind)} for name, kind in KINDS.items()])
+    return console().print(kinds_table(KINDS))
+
+
+@app.command()
+@refusing
 def replay(study: str, number: int, as_json: Json = False) -> None:
     """Run a trial again: same Plan, seed and recipe; say how far the result is from the recorded one."""
     import torch

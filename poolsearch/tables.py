@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from poolsearch.kinds import Kind
 from poolsearch.rows import LayerRow, Site, Totals, TrialRow
 
 
@@ -64,6 +65,18 @@ def _table(title: str, left: Sequence[str], right: Sequence[str] = ()) -> Table:
         table.add_column(column, overflow="fold")
     for column in right:
         table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def kinds_table(kinds: Mapping[str, Kind]) -> Table:
+    """Return every kind of pooling as a table."""
+    table = _table(f"{len(kinds)} kinds of pooling", ("kind", "formula", "takes", "source"))
+    for name, kind in kinds.items():
+        options = [f"{o.name}={o.default:g} ({o.low:g} to {o.high:g})" for o in kind.options]
+        takes = ", ".join([*kind.takes, *options]) or "the whole map"
+        learned = "; learned" if kind.learned else ""
+        note = f"\n{kind.note}" if kind.note else ""
+        table.add_row(name, kind.formula + note, takes + learned, kind.source)
     return table
 
 

@@ -26,6 +26,17 @@ def test_sites_take_the_usual_input_size_when_none_is_given():
     assert json.loads(ask("sites", "alexnet", "--json").stdout)["backbone"] == "alexnet/3x224x224"
 
 
+def test_poolings_lists_every_kind_with_its_source():
+    from poolsearch.kinds import KINDS
+
+    document = json.loads(ask("poolings", "--json").stdout)
+    assert [kind["kind"] for kind in document] == list(KINDS)
+    assert all(kind["formula"] and kind["source"] for kind in document)
+    table = ask("poolings").stdout
+    assert "norm=2 (1 to 16)" in table
+    assert "patent-pending" in table
+
+
 def test_cost_against_the_published_network():
     document = json.loads(ask("cost", "resnet18/3x224x224", "--json").stdout)
     assert document["totals"] == document["published"]
