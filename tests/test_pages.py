@@ -113,6 +113,12 @@ def test_a_strided_convolution_takes_a_pooling_and_gives_it_back():
     assert "a" not in at.query_params
 
 
+def test_a_setting_keeps_what_it_does_not_show():
+    at = page("backbone", a="resnet18/3x64x64: stem=lp k3x2 s2 p1x0 norm=3")
+    at.segmented_control(key="set-stride").set_value(3).run()
+    assert query(at, "a") == "resnet18/3x64x64: stem=lp k3x2 s3 p1x0 norm=3"
+
+
 @pytest.mark.parametrize("network", ["smallnet", "vgg11_bn", "mobilenet_v2", "alexnet"])
 def test_every_network_opens(network):
     at = page("backbone")

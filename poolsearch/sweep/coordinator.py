@@ -275,7 +275,7 @@ class _Coordinator:
             return
         self._write("running", f"Timing {len(rows)} finished networks together.", force=True)
         self.engine.submit({"id": -1, "do": "latency", "plans": [str(row.plan) for row in rows], "config": self.toml})
-        while self.engine.running and not self.interrupted:
+        while self.engine.running and not self._stop_asked():
             for answer in self.engine.poll(0.5):
                 if answer["event"] == "done":  # a finished trial takes no new attributes, so the study holds them
                     numbers = (str(row.number) for row in rows)

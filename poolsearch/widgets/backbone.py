@@ -6,8 +6,9 @@ keeps what was asked on the widgets, and says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import streamlit as st
 
@@ -154,35 +155,50 @@ def _numbers(spec: PoolSpec) -> dict[str, int | str]:
 
 def _change(name: str, plan: Plan, site: Site, field: str) -> None:
     """Put what the settings say at a site; another kind brings the nearest window it can have."""
-    get: Callable[..., Any] = st.session_state.get
-    kind, kernel, stride, padding = get("set-kind"), get("set-kernel", 2), get("set-stride", 2), get("set-padding", 0)
-    was_conv = (
-        site.form == "convolution" and (plan.spec(site.name) or site.published or PoolSpec("global-avg")).kind == "conv"
-    )
-    if field == "kind" and was_conv and kernel > 3:
-        kernel = 3  # a convolution's kernel is large for what it learns, not for what it pools
-    if field == "kind":
-        kernel = min(KINDS[kind].kernels or (kernel,), key=lambda there: abs(there - kernel))
-        padding = min(padding, kernel // 2) if isinstance(padding, int) else padding
+    now = plan.spec(site.name) or site.published
+    assert now is not None
+    kind: str = st.session_state["set-kind"]
     try:
-        spec = _spec_of(site, kind, kernel, stride, padding, get("set-placement", "after"))
+        spec = _other_kind(site, now, kind) if field == "kind" else _other_numbers(now)
     except PoolsearchError as error:
         st.session_state["refused"] = str(error)
         return
     _ask(name, plan.put(site.name, spec))
 
 
-def _spec_of(site: Site, kind: str, kernel: int, stride: int, padding: int | str, placement: str) -> PoolSpec:
-    takes = KINDS[kind].takes
-    if kind == "conv" and site.form == "convolution" and site.published:
-        own = site.published
-        return PoolSpec("conv", own.kernel, (stride,), own.padding, own.dilation)
-    return PoolSpec.of(
+def _other_numbers(now: PoolSpec) -> PoolSpec:
+    """Return the spec with those settings that differ from it (also one that was refused before); the rest stays."""
+    shown = _numbers(now)
+    asked = {field: st.session_state.get(f"set-{field}", value) for field, value in shown.items()}
+    kernel, stride, padding = now.kernel, now.stride, now.padding
+    if asked.get("kernel") != shown.get("kernel"):
+        kernel = (asked["kernel"],)
+    if asked.get("stride") != shown.get("stride"):
+        stride = (asked["stride"],)
+    if asked["padding"] != shown["padding"]:
+        padding = asked["padding"] if isinstance(asked["padding"], str) else ((asked["padding"], asked["padding"]),)
+    placement = st.session_state.get("set-placement", now.placement) if now.kind != "conv" else now.placement
+    return replace(now, kernel=kernel, stride=stride, padding=padding, placement=placement)
+
+
+def _other_kind(site: Site, now: PoolSpec, kind: str) -> PoolSpec:
+    """Return another kind with the nearest window it can have."""
+    own = site.published
+    if kind == "conv" and site.form == "convolution" and own:
+        return replace(own, stride=now.stride or own.stride)
+    takes, kernel = KINDS[kind].takes, now.kernel or (2,)
+    if now.kind == "conv" and site.form == "convolution" and max(kernel) > 3:
+        kernel = (3,)  # a convolution's kernel is large for what it learns, not for what it pools
+    kernel = tuple(min(KINDS[kind].kernels or (n,), key=lambda there: abs(there - n)) for n in kernel)
+    padding = now.padding
+    if not isinstance(padding, str):
+        padding = tuple((min(b, min(kernel) // 2), min(e, min(kernel) // 2)) for b, e in padding)
+    return PoolSpec(
         kind,
         kernel if "kernel" in takes else (),
-        stride if "stride" in takes else (),
-        padding if "padding" in takes else 0,
-        placement=placement if site.form == "convolution" else "after",
+        (now.stride or (2,)) if "stride" in takes else (),
+        padding if "padding" in takes else (),
+        placement=now.placement,
     )
 
 

@@ -16,6 +16,7 @@ from poolsearch.plan import Plan
 from poolsearch.rows import TrialRow
 from poolsearch.surgery import check
 from poolsearch.sweep import store
+from poolsearch.widgets.cached import rows_of
 
 VARIANTS = {"a": "resnet18/3x128x128", "b": "resnet18/3x128x128: stem=avg k3 s2 p1"}
 T = TypeVar("T")
@@ -79,11 +80,13 @@ def trained(name: str, plan: Plan) -> Path | None:
     origin = st.query_params.get(f"{name}w") or st.session_state.get(f"origin-{name}") or ""
     study, _, number = origin.rpartition("/")
     try:
-        row = store.find_trial(study, int(number)) if number.isdigit() else None
+        row = next((row for row in rows_of(study) if str(row.number) == number), None)
     except PoolsearchError:
         return None
-    path = store.weights_file(study, int(number)) if row else None
-    if row is None or path is None or row.plan != plan or not path.exists():
+    if row is None or row.plan != plan:
+        return None
+    path = store.weights_file(study, row.number)
+    if not path.exists():
         return None
     st.session_state[f"origin-{name}"] = st.query_params[f"{name}w"] = origin
     return path
