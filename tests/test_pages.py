@@ -45,8 +45,12 @@ def test_by_hand_follows_the_choices():
     at = page()
     assert "output size = ⌊(8 + 0 − 2) / 2⌋ + 1 = 4" in words(at)
     at.segmented_control(key="kernel").set_value(3).run()
-    at.segmented_control(key="padding").set_value(1).run()
+    at.segmented_control(key="padding").set_value("1").run()
     assert "output size = ⌊(8 + 2 − 3) / 2⌋ + 1 = 4" in words(at)
+    at.segmented_control(key="dilation").set_value(2).run()
+    assert "output size = ⌊(8 + 2 − 5) / 2⌋ + 1 = 3" in words(at)
+    at.segmented_control(key="padding").set_value("same-upper").run()
+    assert "output size = ⌊(8 + 3 − 5) / 2⌋ + 1 = 4" in words(at)
     at.pills(key="pooling").set_value("Global average").run()
     assert "the window is the whole map" in words(at)
     assert not at.exception
@@ -161,8 +165,10 @@ def test_sweeps_and_pareto_say_what_to_do_when_there_is_nothing():
     assert "No sweep yet. Start one on the page Sweeps." in page("pareto").info[0].value
 
 
-def test_a_sweep_starts_with_an_estimate_and_its_command(monkeypatch):
+def test_a_sweep_starts_with_an_estimate_and_its_command(monkeypatch, tiny):
     started = []
+    store.write_config(tiny)  # an older sweep, which the new one takes the place of on the page
+    store.write_status(SweepStatus("tiny", "done", 5, complete=5))
     monkeypatch.setattr(launch.subprocess, "Popen", lambda command, **_: started.append(command))
     at = page("sweeps")
     assert "on this machine, reckoned from the MACs" in words(at)
@@ -173,6 +179,7 @@ def test_a_sweep_starts_with_an_estimate_and_its_command(monkeypatch):
     assert started[0][1:3] == ["experiments/sweep.py", str(store.folder_of("lecture") / "config.toml")]
     assert store.read_config("lecture").trials == 6
     assert "Starting" in words(at)
+    assert at.selectbox(key="sweep").value == "lecture"
     at.text_input(key="new-name").set_value("second").run()
     at.button(key="start").click().run()
     assert "The sweep 'lecture' is at work." in at.warning[0].value

@@ -12,6 +12,8 @@ SPECS = [
     "max k2 s2", "max k3 s2 p1 ceil", "max k3 s1 d2", "avg k2 s2", "avg k3 s2 p1", "avg k3 s2 p1 ceil uncounted",
     "avg k3 s2 p1 ceil", "lp k2 s2", "lp k3 s2 p1 norm=3", "soft k2 s2", "soft k3 s2 p1 beta=5", "blur k3 s2 p1",
     "blur k5 s2 p2", "max-blur k3 s2 p1", "min k2 s2", "median k2 s2", "median k3 s2 p1", "mixed k2 s2 alpha=0.3",
+    "max k3 s2 same-upper",
+    "avg k3 s2 same-lower uncounted", "avg k3 s2 same-upper", "min k2 s2 d2",
     "stochastic k2 s2", "stochastic k3 s2 p1", "subsample s3", "global-avg", "global-max",
 ]  # fmt: skip
 
@@ -19,7 +21,7 @@ SPECS = [
 def by_arithmetic(shown, cell):
     values = [term.value for term in cell.terms]
     if shown.form == "pick":
-        return cell.terms[cell.winner].value
+        return cell.terms[cell.winner].value if cell.winner is not None else float(np.median(values))
     if shown.form == "mean":
         return sum(values) / cell.divisor
     if shown.form == "root":

@@ -21,7 +21,7 @@ from poolsearch.windows import Window, window
 
 Form = Literal["pick", "mean", "weighted", "root", "copy"]
 FORMS: dict[str, Form] = {
-    "max": "pick", "avg": "mean", "min": "pick", "median": "weighted", "lp": "root", "soft": "weighted",
+    "max": "pick", "avg": "mean", "min": "pick", "median": "pick", "lp": "root", "soft": "weighted",
     "mixed": "weighted", "stochastic": "weighted", "blur": "weighted", "max-blur": "weighted", "subsample": "copy",
     "global-avg": "mean", "global-max": "pick",
 }  # fmt: skip
@@ -70,9 +70,16 @@ def _cell(form: Form, spec: PoolSpec, x: Tensor, y: Tensor, win: Window, row: in
     if form == "copy":
         seen = seen[:1]
     terms = tuple(Term(r, c, round(picture[r, c].item(), 6), None) for r, c in seen)
-    best = min if spec.kind == "min" else max
-    winner = best(range(len(terms)), key=lambda i: terms[i].value) if form == "pick" else None
+    winner = _winner(spec, [term.value for term in terms]) if form == "pick" else None
     return Cell(terms, _divisor(spec, win, picture.shape, row, column, len(seen)), winner)
+
+
+def _winner(spec: PoolSpec, values: list[float]) -> int | None:
+    """Return the index of the value that was picked: the largest, the smallest, or the middle one (if there is one)."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    if spec.kind == "median":
+        return order[len(order) // 2] if len(order) % 2 else None
+    return values.index(min(values) if spec.kind == "min" else max(values))
 
 
 def _pixels(win: Window, sizes: tuple[int, ...], row: int, column: int) -> list[tuple[int, int]]:

@@ -9,11 +9,11 @@ import streamlit as st
 
 from poolsearch import datasets
 from poolsearch.kinds import KINDS, Option
-from poolsearch.plan import PoolSpec
+from poolsearch.plan import SAME, PoolSpec
 from poolsearch.pooling.stage import FORMS, stage
 from poolsearch.rows import Array
 from poolsearch.widgets.variants import choose, toggle
-from poolsearch.windows import window
+from poolsearch.windows import effective, window
 
 PICTURES = {"Temple": "temple", "Flower": "flower", "Digit": "digit"}
 
@@ -28,12 +28,17 @@ def window_picker() -> tuple[str, PoolSpec]:
     takes = KINDS[kind].takes
     kernel = choose("Kernel", [2, 3, 4, 5], "kernel") if "kernel" in takes else ()
     stride = choose("Stride", [1, 2, 3], "stride", 2) if "stride" in takes else ()
-    padding = choose("Padding", [0, 1, 2], "padding") if "padding" in takes else 0
+    padding = _amount(choose("Padding", ["0", "1", "2", *SAME], "padding")) if "padding" in takes else 0
     ceil = toggle("Round size up (ceil mode)", "ceil") if "ceil" in takes else False
     counted = toggle("Count the padding's zeros", "counted", True) if "uncounted" in takes else True
+    dilation = choose("Dilation", [1, 2, 3], "dilation") if "dilation" in takes else ()
     options = {option.name: _option(option) for option in KINDS[kind].options}
-    spec = PoolSpec.of(kind, kernel, stride, padding, ceil=ceil, counted=counted, options=options)
+    spec = PoolSpec.of(kind, kernel, stride, padding, dilation, ceil=ceil, counted=counted, options=options)
     return PICTURES[picture], spec
+
+
+def _amount(padding: str) -> int | str:
+    return int(padding) if padding.isdigit() else padding
 
 
 def _option(option: Option) -> float:
@@ -85,5 +90,5 @@ def size_formula(stage: dict[str, object], spec: PoolSpec) -> str:
     win = window(spec, (len(grid), len(grid[0])))
     begin, end = win.padding[0]
     signs = ("⌈", "⌉") if win.ceil else ("⌊", "⌋")
-    inner = f"({len(grid)} + {begin + end} − {win.kernel[0]}) / {win.stride[0]}"
+    inner = f"({len(grid)} + {begin + end} − {effective(win.kernel[0], win.dilation[0])}) / {win.stride[0]}"
     return f"output size = {signs[0]}{inner}{signs[1]} + 1 = {len(out)}"

@@ -36,6 +36,8 @@ def setup() -> str | None:
     """Draw the sidebar; return the sweep to show, or None when there is none."""
     with st.sidebar:
         names = store.studies()
+        if "show-next" in st.session_state:  # the sweep that was just started
+            st.session_state["sweep"] = st.session_state.pop("show-next")
         shown = None
         if names:
             shown = st.selectbox("Show", names, key="sweep", bind="query-params")
