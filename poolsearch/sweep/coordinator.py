@@ -180,7 +180,7 @@ class _Coordinator:
             self._write("running")
         if self._stop_asked():
             reason = self._hopeless()
-            self._write("failed" if reason else "stopped", reason or "Continue it with --resume.", force=True)
+            self._write("failed" if reason else "stopped", reason or "It can be continued (--resume).", force=True)
             return
         self._time_together()
         self._write(

@@ -110,11 +110,8 @@ def card(study: str) -> SweepStatus:
                 st.badge(words, color=colour, icon=f":material/{icon}:")
                 st.markdown(f"**{study}**", width="content")
             _buttons(study, status)
-        ended = status.complete + status.failed
-        failed = f", {status.failed} failed" if status.failed else ""
-        st.progress(
-            min(1.0, ended / max(status.trials, 1)), f"{ended} of {status.trials} trials{failed}. {status.message}"
-        )
+        share = (status.complete + status.failed) / max(status.trials, 1)
+        st.progress(min(1.0, share), _progress(status))
         with st.grid(4, min_column_width=130):
             best = max((row.accuracy or 0 for row in done), default=None)
             fastest = min((row.latency_ms or 0 for row in done), default=None)
@@ -128,11 +125,17 @@ def card(study: str) -> SweepStatus:
 
 
 def _left(status: SweepStatus) -> str:
-    if status.state not in _ALIVE:
+    if status.state not in _ALIVE or not status.left_s:
         return "–"
-    return (
-        left_in_words(status.left_s).removeprefix("about ").removesuffix(" left") if status.left_s else "after 3 trials"
-    )
+    return left_in_words(status.left_s).removeprefix("about ").removesuffix(" left")
+
+
+def _progress(status: SweepStatus) -> str:
+    ended = status.complete + status.failed
+    failed = f", {status.failed} failed" if status.failed else ""
+    early = status.state in _ALIVE and ended < 3
+    words = "The time left is known after 3 trials." if early else status.message
+    return f"{ended} of {status.trials} trials{failed}. {words}"
 
 
 def _buttons(study: str, status: SweepStatus) -> None:
@@ -170,7 +173,9 @@ def last_trials(study: str, count: int = 8) -> None:
     st.dataframe(
         table,
         hide_index=True,
+        placeholder="–",
         column_config={
+            "state": st.column_config.TextColumn("state", width=115),
             "accuracy, %": st.column_config.ProgressColumn("accuracy, %", format="%.1f", min_value=0, max_value=100),
             "latency, ms": st.column_config.NumberColumn("latency, ms", format="%.2f"),
             "learning": st.column_config.LineChartColumn("learning", y_min=0, y_max=1, width="small"),
