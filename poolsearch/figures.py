@@ -188,6 +188,36 @@ def _png(levels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> bytes:
     return file.getvalue()
 
 
+def picture_png(picture: Array, width: int) -> bytes:
+    """Return a picture of (3, H, W) from 0 to 1 as a PNG, each pixel enlarged so that it is about `width` wide."""
+    times = max(1, -(-width // picture.shape[2]))
+    levels = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    file = BytesIO()
+    Image.fromarray(levels.repeat(times, 0).repeat(times, 1)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def shift_figure(named: Sequence[tuple[str, Sequence[float]]], shift: int, dark: bool = False) -> go.Figure:
+    """Return how much each output changes over the shift, A solid and B dotted, the chosen shift marked."""
+    colours = palette(dark)
+    figure = _figure("", 210, dark)
+    if not named:
+        return _empty(figure, "No shifts yet.")
+    for (name, curve), variant, dash in zip(named, ("a", "b"), ("solid", "dot"), strict=False):
+        figure.add_scatter(
+            x=list(range(len(curve))),
+            y=list(curve),
+            name=name,
+            mode="lines+markers",
+            line={"color": colours[variant], "dash": dash, "width": 2.5},
+            marker={"size": [13 if place == shift else 6 for place in range(len(curve))]},
+            hovertemplate="shift %{x}: %{y:.1%}<extra>" + name + "</extra>",
+        )
+    figure.update_xaxes(title={"text": "shift, pixels"}, dtick=1, showgrid=False)
+    figure.update_yaxes(title={"text": "change, deviations"}, tickformat=".0%", rangemode="tozero", nticks=4)
+    return figure
+
+
 # ------------------------------------------------------------------------------------------------------------ pareto
 
 

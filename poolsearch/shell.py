@@ -35,6 +35,7 @@ st.logo(STATIC / "logo.svg", size="large", icon_image=STATIC / "icon.png")
 st.navigation(
     [
         page("by_hand", "Pooling by hand", "grid_on", default=True),
+        page("image", "Real image", "image"),
         page("backbone", "Backbone", "account_tree"),
         page("maps", "Feature maps", "blur_on"),
         page("sweeps", "Sweeps", "rocket_launch"),

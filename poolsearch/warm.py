@@ -23,6 +23,7 @@ HEAVY = (
     "poolsearch.pooling.stage",
     "poolsearch.measure.cost",
     "poolsearch.measure.activations",
+    "poolsearch.measure.shift",
     "poolsearch.sweep.launch",
     "sklearn.datasets",
 )

@@ -70,6 +70,22 @@ def test_by_hand_opens_a_shared_link():
     assert at.segmented_control(key="image").value == "Digit"
 
 
+# -------------------------------------------------------------------------------------------------------- real image
+
+
+def test_a_shifted_photograph_changes_a_maximum_more_than_a_max_blur():
+    at = page("image")
+    assert "64 × 96 pixels, 6.2 % kept" in words(at)
+    at.slider(key="shift").set_value(1).run()
+    said = [float(caption.value.split("changed by ")[1].split(" %")[0]) for caption in at.caption[1:3]]
+    assert said[0] > said[1] > 0
+    at.slider(key="salt").set_value(10).run()
+    at.selectbox(key="left").set_value("Subsample").run()
+    at.segmented_control(key="step").set_value(8).run()
+    assert not at.exception
+    assert "32 × 48 pixels" in words(at)
+
+
 # --------------------------------------------------------------------------------------------------------- backbone
 
 

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 PAGES = {
     "": "Pooling by hand",
+    "image": "Real image",
     "backbone": "Backbone",
     "maps": "Feature maps",
     "sweeps": "Sweeps",
