@@ -52,6 +52,7 @@ def test_no_rows_give_a_figure_that_says_so():
         figures.pareto([]),
         figures.shape_strip([], []),
         figures.histogram_figure([]),
+        figures.shift_figure([]),
         figures.learning_curve(trial(0, 0.5, 1.0)),
     ):
         assert figure.layout.annotations[0].text
@@ -72,6 +73,21 @@ def test_a_mosaic_puts_each_map_in_its_place_on_one_scale():
     assert bright[2] < 50 and bright[0] > 240
     assert middle[1] > 120
     assert nothing[3] == 0
+
+
+def test_shift_curves_keep_their_order_and_mark_the_chosen_shift():
+    a, b = figures.shift_figure([("A", (0.0, 0.3, 0.1)), ("B", (0.0, 0.1, 0.0))], shift=1).data
+    assert (a.name, list(a.y)) == ("A", [0.0, 0.3, 0.1])
+    assert b.line.dash == "dot"
+    assert a.marker.size[1] > a.marker.size[0] == a.marker.size[2]
+
+
+def test_a_picture_is_enlarged_to_whole_pixels():
+    picture = np.array([[[0.0, 1.0]], [[0.0, 0.5]], [[0.0, 2.0]]], np.float32)  # (3, 1, 2); 2 is clipped
+    image = Image.open(io.BytesIO(figures.picture_png(picture, 6)))
+    assert image.size == (6, 3)
+    assert image.getpixel((0, 0)) == (0, 0, 0)
+    assert image.getpixel((5, 2)) == (255, 128, 255)
 
 
 def test_feature_maps_are_those_of_the_network_and_histograms_share_their_edges():
