@@ -52,7 +52,7 @@ def test_no_rows_give_a_figure_that_says_so():
         figures.pareto([]),
         figures.shape_strip([], []),
         figures.histogram_figure([]),
-        figures.shift_figure([]),
+        figures.shift_figure([], 0),
         figures.learning_curve(trial(0, 0.5, 1.0)),
     ):
         assert figure.layout.annotations[0].text
