@@ -13,7 +13,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import shutil
 import socket
 import statistics
@@ -31,6 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from poolsearch import devices  # noqa: E402
+
 TARGETS_MS = {"by hand: a setting": 250, "by hand: pointing at a cell": 50, "backbone: a setting": 400}
 
 # Resolves with the milliseconds from the next event of a type to the frame in which `signature()` has changed.
@@ -161,8 +164,8 @@ def main() -> None:
         }
         table.add_row(name, *(f"{v:.0f}" for v in result[name].values()), f"{TARGETS_MS[name]}")
     Console().print(table)
-    machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": load}
-    print(json.dumps({"date": f"{datetime.date.today()}", **machine, "changes": changes, "times": result}))
+    document = {"date": f"{datetime.date.today()}", "machine": devices.machine(), "load": load, "changes": changes}
+    print(json.dumps({**document, "times": result}))
 
 
 if __name__ == "__main__":

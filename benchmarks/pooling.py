@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import platform
 import random
 import sys
 import time
@@ -30,6 +29,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from poolsearch import devices  # noqa: E402
 from poolsearch.kinds import KINDS  # noqa: E402
 from poolsearch.plan import PoolSpec  # noqa: E402
 from poolsearch.pooling import build  # noqa: E402
@@ -113,8 +113,7 @@ def main() -> None:
         table.add_row(name, f"{middle:.2f}", f"{low:.2f} to {high:.2f}", ratio, wanted, f"{bytes_kept:.2f}")
         result[name] = {"ms": round(float(middle), 3), "ratio": round(against, 2), "kept": round(bytes_kept, 2)}
     Console(width=110).print(table)
-    print(json.dumps({"date": f"{datetime.date.today()}", "machine": platform.processor() or platform.machine(),
-                      "torch": torch.__version__, "kinds": result}))  # fmt: skip
+    print(json.dumps({"date": f"{datetime.date.today()}", "machine": devices.machine(), "kinds": result}))  # fmt: skip
 
 
 if __name__ == "__main__":

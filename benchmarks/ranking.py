@@ -123,14 +123,6 @@ def show(plans: list[Plan], scores: dict[str, Scores], found: dict[str, dict[str
     return table
 
 
-def machine() -> dict[str, str | int]:
-    """Return the processor (its name where Linux says it), the cores, the threads used, the torch version."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    return {"cpu": name, "cores": devices.cores(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-
-
 def main(
     plans: Annotated[int, typer.Option(min=3, help="how many Plans")] = 24,
     seeds: Annotated[int, typer.Option(min=2, help="trainings of each Plan")] = 2,
@@ -150,7 +142,7 @@ def main(
     document = {
         "benchmark": "ranking",
         "date": date.today().isoformat(),
-        "machine": machine(),
+        "machine": devices.machine(),
         "plans": len(kept),
         "failed": len(drawn) - len(kept),
         "seeds": seeds,

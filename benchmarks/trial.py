@@ -244,14 +244,6 @@ def show(pairs: list[Pair], result: dict[str, dict[str, float]]) -> Table:
     return table
 
 
-def machine() -> dict[str, str | int]:
-    """Return the processor (its name where Linux says it), the cores, the threads used, the torch version."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    return {"cpu": name, "cores": devices.cores(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-
-
 def main(
     seeds: Annotated[int, typer.Option(min=1, help="seeds of each Plan")] = 2,
     cap: Annotated[int, typer.Option(min=3, help="epochs after which plain gives up")] = 30,
@@ -284,7 +276,7 @@ def main(
     document = {
         "benchmark": "trial",
         "date": date.today().isoformat(),
-        "machine": machine(),
+        "machine": devices.machine(),
         "plain": {"optimizer": "Adam", "rate": rate, "cap_epochs": cap, "capped": sum(pair.capped for pair in pairs)},
         "ratio": ratios,
         "pairs": [{k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(p).items()} for p in pairs],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -29,6 +30,14 @@ def cores() -> int:
 def default_workers(device: str) -> int:
     """Return one worker a GPU, or one a core."""
     return torch.cuda.device_count() if device == "cuda" else cores()
+
+
+def machine() -> dict[str, str | int]:
+    """Return what a figure was measured on: processor (where Linux says it), cores, threads used, torch version."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return {"cpu": name, "cores": cores(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 def describe(device: str) -> str:
