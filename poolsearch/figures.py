@@ -113,7 +113,7 @@ def shape_strip(
     names = [f"{'<br>' * below}<b>{shown[index].site}</b>" for index, below in zip(ticks, low, strict=True)]
     figure.update_xaxes(tickvals=ticks, ticktext=names, showgrid=False, tickangle=0)
     highest = max([row.width for row in shown] + [value or 0 for value in outline])
-    figure.update_yaxes(title={"text": "map width, pixels", "font": {"size": _FONT + 1}}, range=[0, highest * 1.15])
+    figure.update_yaxes(title={"text": "map width, pixels"}, range=[0, highest * 1.15])
     return figure
 
 
@@ -139,8 +139,8 @@ def histogram_figure(named: Sequence[tuple[str, Histogram]], dark: bool = False)
             connectgaps=False,
             hovertemplate="from %{x:.3g}: %{y:.2g} % of the values<extra>" + name + "</extra>",
         )
-    figure.update_xaxes(title={"text": "activation", "font": {"size": _FONT + 1}})
-    figure.update_yaxes(title={"text": "share of values, % (log)", "font": {"size": _FONT + 1}}, type="log", dtick=1)
+    figure.update_xaxes(title={"text": "activation"})
+    figure.update_yaxes(title={"text": "share of values, % (log)"}, type="log", dtick=1)
     return figure
 
 
@@ -221,12 +221,7 @@ def shift_figure(named: Sequence[tuple[str, Sequence[float]]], shift: int, dark:
 # ------------------------------------------------------------------------------------------------------------ pareto
 
 
-def pareto(
-    rows: Sequence[TrialRow],
-    chosen: int | None = None,
-    dark: bool = False,
-    ranges: tuple[list[float], list[float]] | None = None,
-) -> go.Figure:
+def pareto(rows: Sequence[TrialRow], chosen: int | None = None, dark: bool = False) -> go.Figure:
     """Return latency against accuracy: the front as steps, beaten trials as rings, the published network a diamond.
 
     Bars show the 95 % interval of the median. Every point carries its trial number as customdata.
@@ -250,7 +245,7 @@ def pareto(
     _points(figure, "On the front", best, chosen, {"symbol": "circle", "size": 15, "color": colours["b"]})
     diamond = {"symbol": "diamond-open", "size": 22, "color": colours["a"], "line": {"width": 3}}
     _points(figure, "Published network", published, chosen, diamond)
-    x, y = ranges or pareto_ranges(done)
+    x, y = pareto_ranges(done)
     figure.update_xaxes(title={"text": "latency, ms (lower is better)"}, range=x, showgrid=False)
     figure.update_yaxes(title={"text": "accuracy (higher is better)"}, range=y, tickformat=".0%")
     figure.update_layout(clickmode="event+select", hovermode="closest", uirevision="keep")

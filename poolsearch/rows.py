@@ -214,3 +214,8 @@ class SweepStatus:
     elapsed_s: float = 0.0
     left_s: float | None = None  # None until three trials are done
     message: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Return whether its coordinator is at work."""
+        return self.state in ("starting", "running", "stopping")

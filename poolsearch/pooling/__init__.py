@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.antialiased import blur_pool, max_blur_pool
-from poolsearch.pooling.geometry import axes_of
+from poolsearch.pooling.geometry import Specified, axes_of
 from poolsearch.pooling.heads import GeM, avg_max, global_avg, global_max
 from poolsearch.pooling.learned import AverageConv, DepthwiseConv, Gated, MixedLearned, Stochastic, StridedConv
 from poolsearch.pooling.ordered import lse_pool, median_pool, min_pool, mixed_pool
@@ -24,19 +24,15 @@ Function = Callable[[Tensor, PoolSpec], Tensor]
 Build = Callable[[PoolSpec, int, int], nn.Module]
 
 
-class Pooling(nn.Module):
+class Pooling(Specified):
     """Return function(x, spec): the module of a pooling without learned numbers."""
 
     def __init__(self, function: Function, spec: PoolSpec) -> None:
-        super().__init__()
+        super().__init__(spec)
         self.function = function
-        self.spec = spec
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x, self.spec)
-
-    def extra_repr(self) -> str:
-        return str(self.spec)
 
 
 def fixed(function: Function) -> Build:

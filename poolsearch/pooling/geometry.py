@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from poolsearch.plan import PoolSpec
 from poolsearch.windows import Window, window
+
+
+class Specified(nn.Module):
+    """The base of every pooling module: it holds its spec, and is printed as it."""
+
+    def __init__(self, spec: PoolSpec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def extra_repr(self) -> str:
+        return str(self.spec)
 
 
 def axes_of(x: Tensor) -> tuple[int, ...]:

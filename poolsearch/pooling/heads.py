@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poolsearch.plan import PoolSpec
+from poolsearch.pooling.geometry import Specified
 
 _ADAPTIVE: tuple[Callable[..., Tensor], ...] = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
 
@@ -32,7 +33,7 @@ def avg_max(x: Tensor, spec: PoolSpec) -> Tensor:
     return (global_avg(x, spec) + global_max(x, spec)) / 2
 
 
-class GeM(nn.Module):
+class GeM(Specified):
     """Return (mean max(x, ε)^p)^(1/p) of each map, (N, C, 1, ...); p is learned and shared by all channels.
 
     Computed as exp((logsumexp(p log x) - log n) / p) in float32: x^p itself is infinite in float16 at x = 50, p = 3.
@@ -40,8 +41,7 @@ class GeM(nn.Module):
     """
 
     def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.epsilon = 1e-6
         self.p = nn.Parameter(torch.tensor([spec.option("p")]))
 
@@ -53,6 +53,3 @@ class GeM(nn.Module):
         logs = torch.logsumexp(p * wide.clamp_min(self.epsilon).log(), maps, keepdim=True)
         # a copy: exp keeps its output for the backward pass, and an in-place dropout may follow
         return ((logs - log(pixels)) / p).exp().to(x.dtype, copy=True)
-
-    def extra_repr(self) -> str:
-        return str(self.spec)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import channels_second, gather, on, pad
+from poolsearch.pooling.geometry import Specified, channels_second, gather, on, pad
 from poolsearch.pooling.ordered import blend, stochastic_pool
 from poolsearch.pooling.windowed import avg_real
 from poolsearch.windows import spread
@@ -14,7 +14,7 @@ from poolsearch.windows import spread
 _CONV: tuple[type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class StridedConv(nn.Module):
+class StridedConv(Specified):
     """Return W * x at every stride-th place, channels to the same number of channels (Springenberg et al. 2015).
 
     No bias: in the backbones a normalisation or the next convolution follows. Padding is zeros.
@@ -23,8 +23,7 @@ class StridedConv(nn.Module):
     depthwise = False
 
     def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.conv = _CONV[axes - 1](
             channels,
             channels,
@@ -39,9 +38,6 @@ class StridedConv(nn.Module):
         y: Tensor = self.conv(pad(x, on(self.spec, x).padding))
         return y
 
-    def extra_repr(self) -> str:
-        return str(self.spec)
-
 
 class DepthwiseConv(StridedConv):
     """Return w * x for each channel alone, at every stride-th place (Howard et al. 2017)."""
@@ -49,46 +45,37 @@ class DepthwiseConv(StridedConv):
     depthwise = True
 
 
-class AverageConv(nn.Module):
+class AverageConv(Specified):
     """Return W (mean of each window): the average of real pixels, then a 1x1 convolution (He T. et al. 2019)."""
 
     def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.conv = _CONV[axes - 1](channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(avg_real(x, on(self.spec, x)))
         return y
 
-    def extra_repr(self) -> str:
-        return str(self.spec)
 
-
-class MixedLearned(nn.Module):
+class MixedLearned(Specified):
     """Return σ(t) · max + (1 − σ(t)) · mean of each window, t learned from 0 (Lee, Gallagher, Tu 2016)."""
 
     def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.t = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
         return blend(x, self.spec, torch.sigmoid(self.t).to(x.dtype))
 
-    def extra_repr(self) -> str:
-        return str(self.spec)
 
-
-class Gated(nn.Module):
+class Gated(Specified):
     """Return g · max + (1 − g) · mean of each window, g = σ(w · window), w learned from 0 and shared by all channels.
 
     Padding is zeros under the mask w (Lee, Gallagher, Tu 2016).
     """
 
     def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.mask = nn.Parameter(torch.zeros(spread(spec.kernel, axes, 1)).flatten())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,19 +83,12 @@ class Gated(nn.Module):
         gate = channels_second(torch.tensordot(self.mask.to(x.dtype), numbers, dims=1))
         return blend(x, self.spec, torch.sigmoid(gate))
 
-    def extra_repr(self) -> str:
-        return str(self.spec)
 
-
-class Stochastic(nn.Module):
+class Stochastic(Specified):
     """Return `stochastic_pool` of the module's own mode: a draw in training, its mean in eval."""
 
     def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)  # the same signature as every entry
 
     def forward(self, x: Tensor) -> Tensor:
         return stochastic_pool(x, self.spec, self.training)
-
-    def extra_repr(self) -> str:
-        return str(self.spec)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from poolsearch import backbones, pooling
 from poolsearch.errors import SiteError
 from poolsearch.plan import Plan
+from poolsearch.surgery.checking import check
 from poolsearch.surgery.edits import Edit, Hang, Restride, Swap, canonical, edits
 
 CHILD = "pooling"  # name under which a hung pooling is a child of its module
@@ -42,8 +43,6 @@ def rebuild(
     The published weights of a seed are drawn first, so that two Plans of one seed differ only where they say so.
     Raises SiteError when the Plan can't run at its input size, before any weight exists.
     """
-    from poolsearch.surgery import check
-
     plan = check(plan)
     model = backbones.build(plan, classes, seed, device)
     with torch.random.fork_rng(devices=[]), torch.device(device):

@@ -19,7 +19,6 @@ from poolsearch.sweep import store
 from poolsearch.sweep.space import space_of
 
 _ROOT = Path(__file__).parents[2]
-_ALIVE = ("starting", "running", "stopping")
 _MACS_PER_SECOND = 8e9  # one core of 2024 in the training loop, until something was measured here
 _children: list[subprocess.Popen[bytes]] = []  # finished ones are reaped, or they would stay as zombies
 
@@ -38,7 +37,7 @@ def in_words(command: list[str]) -> str:
 
 def running() -> str | None:
     """Return the name of the sweep that is at work, or None."""
-    return next((study for study in store.studies() if store.read_status(study).state in _ALIVE), None)
+    return next((study for study in store.studies() if store.read_status(study).alive), None)
 
 
 def start(config: SweepConfig, resume: bool = False) -> str:

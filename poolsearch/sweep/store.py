@@ -229,7 +229,7 @@ def read_status(study: str) -> SweepStatus:
     silent = time.time() - data.pop("written", 0.0) > _STALE_S
     data["running"] = tuple((number, text) for number, text in data["running"])
     status = SweepStatus(**data)
-    if silent and status.state in ("starting", "running", "stopping"):
+    if silent and status.alive:
         return SweepStatus(**{**data, "state": "lost", "message": "The coordinator stopped without a word."})
     return status
 

@@ -10,15 +10,19 @@ outlives the process that started it.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
 
 from poolsearch.errors import PoolsearchError, TrialFailed
+from poolsearch.rows import EpochRow, LatencyRow
 
 
 def _jobs() -> Iterator[dict[str, Any]]:
@@ -55,20 +59,15 @@ def main(device: str = "cpu") -> None:
         except torch.OutOfMemoryError:
             say(job, "failed", reason=f"Out of memory on {device}. Take a smaller batch or input.")
         except Exception as error:  # a bug of ours or of a library: the sweep goes on, the log keeps the traceback
-            import traceback
-
             traceback.print_exc()
             say(job, "failed", reason=f"{type(error).__name__}: {error}")
 
 
 def run_trial(job: dict[str, Any], device: str = "cpu", answers: TextIO | None = None) -> dict[str, Any]:
     """Return the figures of one trial: trained, tested, timed beside the published network."""
-    from pathlib import Path
-
     from poolsearch import checkpoint, config, datasets
     from poolsearch.measure.latency import latencies
     from poolsearch.plan import Plan
-    from poolsearch.rows import EpochRow
     from poolsearch.surgery import rebuild
     from poolsearch.training import train
 
@@ -92,7 +91,7 @@ def run_trial(job: dict[str, Any], device: str = "cpu", answers: TextIO | None =
         "loss": last.loss,
         "test_accuracy": trained.test_accuracy,
         "test_loss": trained.test_loss,
-        "latency": {**asdict(timed[0]), "ms": timed[0].ms},
+        "latency": _figures(timed[0]),
         "published_ms": timed[1].ms,
         "seconds": trained.seconds,
         "cpu_seconds": trained.cpu_seconds,
@@ -110,13 +109,15 @@ def run_latency(job: dict[str, Any], device: str = "cpu", answers: TextIO | None
     plans = tuple(Plan.parse(text) for text in job["plans"])
     classes = datasets.load(settings.data, plans[0].size, settings.clutter).classes
     timed = latencies(plans, settings.latency.batch, settings.latency.calls, device, classes, settings.seed)
-    return {"latencies": [{**asdict(row), "ms": row.ms} for row in timed]}
+    return {"latencies": [_figures(row) for row in timed]}
+
+
+def _figures(row: LatencyRow) -> dict[str, Any]:
+    return {**asdict(row), "ms": row.ms}
 
 
 def _finite(accuracy: float, loss: float, ms: float) -> None:
     """Refuse figures that can't be: they would sit on the front for ever."""
-    import math
-
     if not (0 <= accuracy <= 1 and math.isfinite(loss) and 0 < ms < math.inf):
         raise TrialFailed(f"The figures can't be: accuracy {accuracy}, loss {loss}, latency {ms} ms.")
 

@@ -49,5 +49,4 @@ def rows_of(study: str) -> tuple[TrialRow, ...]:
     path = store.folder_of(study) / "study.db"
     if not path.exists():
         return ()
-    alive = store.read_status(study).state in ("starting", "running", "stopping")
-    return _reader(study, path.stat().st_ino).rows(alive)
+    return _reader(study, path.stat().st_ino).rows(store.read_status(study).alive)

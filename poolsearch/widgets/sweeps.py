@@ -27,7 +27,6 @@ BADGES: dict[str, tuple[str, Colour, str]] = {
     "failed": ("Failed", "red", "error"),
     "lost": ("Lost contact", "red", "link_off"),
 }
-_ALIVE = ("starting", "running", "stopping")
 _INPUTS = {"smallnet": "1x20x20"}
 _TRIALS_MOST, _EPOCHS_MOST = 500, 50  # one click must not keep a machine for a week; the shell has no such limit
 
@@ -96,7 +95,7 @@ def _start(config: SweepConfig) -> None:
 
 def is_alive(study: str) -> bool:
     """Return whether a sweep's coordinator is at work."""
-    return store.read_status(study).state in _ALIVE
+    return store.read_status(study).alive
 
 
 def card(study: str) -> SweepStatus:
@@ -125,7 +124,7 @@ def card(study: str) -> SweepStatus:
 
 
 def _left(status: SweepStatus) -> str:
-    if status.state not in _ALIVE or not status.left_s:
+    if not status.alive or not status.left_s:
         return "–"
     return left_in_words(status.left_s).removeprefix("about ").removesuffix(" left")
 
@@ -133,13 +132,13 @@ def _left(status: SweepStatus) -> str:
 def _progress(status: SweepStatus) -> str:
     ended = status.complete + status.failed
     failed = f", {status.failed} failed" if status.failed else ""
-    early = status.state in _ALIVE and ended < 3
+    early = status.alive and ended < 3
     words = "The time left is known after 3 trials." if early else status.message
     return f"{ended} of {status.trials} trials{failed}. {words}"
 
 
 def _buttons(study: str, status: SweepStatus) -> None:
-    if status.state in _ALIVE:
+    if status.alive:
         asked = (store.folder_of(study) / "stop").exists()
         words = "Stopping" if asked else "Stop"
         st.button(words, icon=":material/stop:", key="stop", on_click=launch.stop, args=(study,), disabled=asked)

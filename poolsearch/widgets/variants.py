@@ -54,7 +54,7 @@ def toggle(label: str, key: str, value: bool = False) -> bool:
 
 
 def variant(name: str) -> Plan:
-    """Return variant `a` or `b`; a link with a Plan that can't be is refused in words and the last good one stays."""
+    """Return variant `a` or `b`; a link with a Plan that can't be is refused in words, and the first one stands in."""
     kept = f"variant-{name}"
     text = st.query_params.get(name) or st.session_state.get(kept) or VARIANTS[name]
     try:
