@@ -159,8 +159,11 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> SweepConfig:
 
 
 def to_toml(config: SweepConfig) -> str:
-    """Return the config as TOML that `parse` reads back to the same config."""
-    data = config.model_dump(exclude_defaults=True)
+    """Return the config as TOML that `parse` reads back to the same config.
+
+    Defaults are written out: a stored study keeps its recipe when a default changes in the code.
+    """
+    data = config.model_dump(exclude_none=True)
     space = data.get("space", {})
     space |= space.pop("sites", {})
     lines, tables = _lines({key: value for key, value in data.items() if not isinstance(value, dict)}), []

@@ -32,6 +32,7 @@ def test_a_site_takes_what_it_leaves_out_from_the_whole_space():
 def test_a_config_survives_its_own_text():
     config = parse(SHORT + "[space]\nkinds = ['max', 'blur']\n[space.stage1]\nstride = [2]\n[training]\nrate = 0.05\n")
     assert parse(to_toml(config)) == config
+    assert "clip = 1.0" in to_toml(config)  # written out, though it is the default: a stored recipe stays what it was
 
 
 def test_settings_on_the_command_line_come_last():
