@@ -19,7 +19,8 @@ from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, possible_kinds
 from poolsearch.tables import change, count, pixels, shape, size
-from poolsearch.widgets.variants import beside, choose, remember, variant
+from poolsearch.widgets.controls import choose
+from poolsearch.widgets.variants import beside, remember, variant
 
 SIZES = (20, 28, 32, 64, 128, 224)  # pixels, square
 

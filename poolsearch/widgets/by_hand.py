@@ -12,7 +12,7 @@ from poolsearch.kinds import KINDS, Option
 from poolsearch.plan import SAME, PoolSpec
 from poolsearch.pooling.stage import FORMS, stage
 from poolsearch.rows import Array
-from poolsearch.widgets.variants import choose, toggle
+from poolsearch.widgets.controls import choose, toggle
 from poolsearch.windows import effective, window
 
 PICTURES = {"Temple": "temple", "Flower": "flower", "Digit": "digit"}

@@ -13,7 +13,7 @@ from poolsearch.kinds import KINDS, WINDOWED
 from poolsearch.measure.shift import moved, pooled, shift_changes
 from poolsearch.plan import PoolSpec
 from poolsearch.rows import Array
-from poolsearch.widgets.variants import choose
+from poolsearch.widgets.controls import choose
 
 PHOTOGRAPHS = {"Temple": "temple", "Flower": "flower"}
 # kinds that keep a picture a picture: between the smallest and the largest value of the window, nothing learned

@@ -15,7 +15,8 @@ from poolsearch.rows import Array, Histogram
 from poolsearch.surgery import find_sites
 from poolsearch.widgets import cached
 from poolsearch.widgets.by_hand import PICTURES
-from poolsearch.widgets.variants import choose, toggle, trained, variant
+from poolsearch.widgets.controls import choose, toggle
+from poolsearch.widgets.variants import trained, variant
 
 MOSAIC = 64  # channels that a mosaic shows
 

@@ -7,7 +7,7 @@ session keeps it while other pages are open.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import streamlit as st
 
@@ -19,7 +19,6 @@ from poolsearch.sweep import store
 from poolsearch.widgets.cached import rows_of
 
 VARIANTS = {"a": "resnet18/3x128x128", "b": "resnet18/3x128x128: stem=avg k3 s2 p1"}
-T = TypeVar("T")
 
 
 def dark() -> bool:
@@ -40,17 +39,6 @@ def head(title: str, *badges: tuple[str, Literal["blue", "orange", "gray"]], cap
 def refuse(error: PoolsearchError | str) -> None:
     """Say in words that a choice can't run."""
     st.warning(str(error), title="This choice can't run", icon=":material/block:")
-
-
-def choose(label: str, options: list[T], key: str, default: T | None = None) -> T:
-    """Return the choice of a row of buttons in the sidebar, kept in the URL."""
-    first = options[0] if default is None else default
-    return st.sidebar.segmented_control(label, options, default=first, required=True, key=key, bind="query-params")
-
-
-def toggle(label: str, key: str, value: bool = False) -> bool:
-    """Return the state of a switch in the sidebar, kept in the URL."""
-    return st.sidebar.toggle(label, value, key=key, bind="query-params")
 
 
 def variant(name: str) -> Plan:
