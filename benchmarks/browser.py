@@ -31,10 +31,21 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+os.environ["STREAMLIT_LOGGER_LEVEL"] = "error"  # outside a server its cache would warn
 
 from poolsearch import devices  # noqa: E402
+from poolsearch.kinds import KINDS  # noqa: E402
+from poolsearch.widgets.by_hand import label  # noqa: E402
+from poolsearch.widgets.image import KINDS_SHOWN  # noqa: E402
 
-TARGETS_MS = {"by hand: a setting": 250, "by hand: pointing at a cell": 50, "backbone: a setting": 400}
+TARGETS_MS = {
+    "by hand: a setting": 250,
+    "by hand: pointing at a cell": 50,
+    "by hand: every kind": 250,
+    "real image: every kind": 250,
+    "real image: a shift": 250,
+    "backbone: a setting": 400,
+}
 
 # Resolves with the milliseconds from the next event of a type to the frame in which `signature()` has changed.
 WATCH = """
@@ -57,6 +68,7 @@ STAGE = """(() => {
   const host = [...document.querySelectorAll(".st-key-stage *")].find(element => element.shadowRoot)
   return host?.shadowRoot.querySelector("canvas[data-state]")?.dataset.state ?? ""
 })()"""
+IMAGES = "[...document.querySelectorAll('[data-testid=stImage] img')].map(i => i.src).join()"
 STRIP = "[...document.querySelectorAll('.st-key-strip .bartext')].map(t => t.textContent).join()"
 
 
@@ -111,6 +123,44 @@ def pointing(page: Page, changes: int) -> list[float]:
     return [timed(page, "pointermove", STAGE, point(i)) for i in range(changes)]
 
 
+def option(page: Page, key: str, text: str) -> Callable[[], None]:
+    """Open a list, and return what chooses from it."""
+    box = page.locator(f".st-key-{key} [role=combobox]").first
+    box.click()
+    box.fill(text)  # a long list shows only what fits
+    found = page.get_by_role("option", name=text, exact=True)
+    found.wait_for()
+    return found.click
+
+
+def every_kind_by_hand(page: Page, changes: int) -> list[float]:
+    """Return the times from choosing each kind by hand to its picture, every one of them seen for the first time."""
+    page.goto("/?image=Flower")
+    page.locator("canvas[data-state]").first.wait_for()
+    page.wait_for_timeout(2000)
+    names = [label(kind) for kind in KINDS.values()]
+    return [timed(page, "click", STAGE, option(page, "pooling", name)) for name in names[1:]]
+
+
+def every_kind_on_an_image(page: Page, changes: int) -> list[float]:
+    """Return the times from choosing each kind on Real image to its picture, seen for the first time."""
+    page.goto("/image?photo=Flower")
+    page.locator(".st-key-curve .scatterlayer .trace").first.wait_for()
+    page.wait_for_timeout(2000)
+    names = [KINDS[kind].label for kind in KINDS_SHOWN]
+    return [timed(page, "click", IMAGES, option(page, "left", name)) for name in names[1:]]
+
+
+def shift(page: Page, changes: int) -> list[float]:
+    """Return the times from moving the picture by one pixel more, or back again, to the new picture."""
+    page.goto("/image")
+    page.locator(".st-key-curve .scatterlayer .trace").first.wait_for()
+    page.wait_for_timeout(2000)
+    slider = page.locator(".st-key-shift").get_by_role("slider")
+    keys = ["ArrowRight"] * 8 + ["ArrowLeft"] * 8
+    return [timed(page, "keydown", IMAGES, lambda i=i: slider.press(keys[i % 16])) for i in range(changes)]
+
+
 def backbone(page: Page, changes: int) -> list[float]:
     """Return the times of changes of a site's stride and pooling on the Backbone page."""
     page.goto("/backbone")
@@ -136,6 +186,9 @@ def measure(changes: int) -> dict[str, list[float]]:
             parts = {
                 "by hand: a setting": by_hand,
                 "by hand: pointing at a cell": pointing,
+                "by hand: every kind": every_kind_by_hand,
+                "real image: every kind": every_kind_on_an_image,
+                "real image: a shift": shift,
                 "backbone: a setting": backbone,
             }
             return {name: part(page, changes) for name, part in parts.items()}

@@ -2,17 +2,24 @@
 
 import streamlit as st
 
-from poolsearch.components import stepper
+from poolsearch.components import comparison, stepper
 from poolsearch.errors import PoolsearchError
-from poolsearch.widgets import by_hand, variants
+from poolsearch.widgets import by_hand, lesson, variants
 
+lesson.sentences()
 try:
-    picture, spec = by_hand.window_picker()
-    stage = by_hand.stage_of(picture, str(spec))
+    choice = by_hand.picker()
+    text = str(choice.spec)
+    shown = by_hand.stage_of(choice.picture, choice.own, text, choice.view == "Backward")
+    formula = by_hand.size_formula(choice.picture, choice.own, choice.spec)
+    grids = by_hand.comparison_of(choice.picture, choice.own, text) if choice.view == "Frameworks" else None
 except PoolsearchError as error:
     variants.head("Pooling by hand")
     variants.refuse(error)
     st.stop()
 
-variants.head("Pooling by hand", *by_hand.badges(stage), caption=by_hand.size_formula(stage, spec))
-stepper(stage, key="stage")
+variants.head("Pooling by hand", *by_hand.badges(shown), caption=formula)
+if grids:
+    comparison(grids, key="frameworks")
+else:
+    stepper(by_hand.drawn(shown, choice.predict), key="stage")

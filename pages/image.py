@@ -2,27 +2,38 @@
 
 import streamlit as st
 
-from poolsearch import figures
 from poolsearch.errors import PoolsearchError
-from poolsearch.kinds import KINDS
-from poolsearch.widgets import image, variants
+from poolsearch.widgets import image, lesson, variants
 
-variants.head("Real image", caption="Move the picture by one pixel: a good pooling hardly notices.")
-try:
-    photograph, shift, salt, sides = image.picker()
-    curves = [image.changes(photograph, salt, str(side.spec)) for side in sides]
-    outputs = [image.output(photograph, salt, shift, str(side.spec)) for side in sides]
-except PoolsearchError as error:
-    variants.refuse(error)
-    st.stop()
+lesson.sentences()
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.title("Real image", width="content", anchor=False)
+    view = image.shown()
+    scene, sides = image.picker()
+    looks = [image.look(scene, side, view) for side in sides]
+    st.space("stretch")
+    image.take_along(looks, sides)
 
-for column, side, (picture, size), curve in zip(st.columns(2), sides, outputs, curves, strict=True):
+columns = st.columns(3)
+with columns[0]:
+    picture, spectrum, words = image.input_look(scene, sides, view)
+    st.badge("Input", color="gray")
+    st.image(picture, width="stretch", alt="The picture that is pooled")
+    st.caption(words)
+
+for column, side, look in zip(columns[1:], sides, looks, strict=True):
     with column:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(side.letter, color=side.colour)
-            st.markdown(f"**{KINDS[side.spec.kind].label}** `{side.spec}`", width="content")
-        st.image(picture, width="stretch", alt=f"The photograph under pooling {side.letter}, enlarged")
-        st.caption(image.caption(size, curve[shift], shift))
+            st.markdown(f"**{side.label}**", width="content")
+        if isinstance(look, PoolsearchError):
+            variants.refuse(look)
+            continue
+        st.image(look.picture, width="stretch", alt=f"{view} of pooling {side.letter}, enlarged")
+        narrow = look.width < 100  # the words have room beside it in the narrowest column
+        with st.container(horizontal=True, wrap=not narrow):
+            st.image(look.output, width=look.width, alt=f"Output of pooling {side.letter} at its true size")
+            st.caption(look.words, width="stretch" if narrow else "content")
 
-figure = figures.shift_figure([(side.letter, curve) for side, curve in zip(sides, curves)], shift, variants.dark())
-st.plotly_chart(figure, key="shifts", config={"displayModeBar": False}, theme=None)
+figure = image.figure(sides, looks, scene.shift, spectrum, variants.dark())
+st.plotly_chart(figure, key="curve", config={"displayModeBar": False}, theme=None)

@@ -105,13 +105,20 @@ def cost(
 
 @app.command()
 @refusing
-def poolings(as_json: Json = False) -> None:
-    """List every kind of pooling: formula, what it takes, options, source, what to know."""
+def poolings(
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the docs page.")] = False,
+) -> None:
+    """List every kind of pooling: formula, what it takes, options, source, cost, what to know."""
+    from poolsearch.costs import measured
     from poolsearch.kinds import KINDS
-    from poolsearch.tables import console, kinds_table
+    from poolsearch.tables import console, kinds_markdown, kinds_table
 
     if as_json:
-        return show([{"kind": name, **asdict(kind)} for name, kind in KINDS.items()])
+        costs = {name: asdict(cost) for name, cost in measured().items()}
+        return show([{"kind": name, **asdict(kind), "cost": costs.get(name)} for name, kind in KINDS.items()])
+    if markdown:
+        return print(kinds_markdown(KINDS), end="")
     return console().print(kinds_table(KINDS))
 
 

@@ -153,6 +153,16 @@ def photograph(name: str, height: int, width: int) -> Array:
     return np.asarray(small, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
 
 
+def trace() -> Array:
+    """Return 24 samples of a sensor, (1, 24) from 0 to 1: made, not measured; a slow swing, some noise, one knock."""
+    time = np.arange(24)
+    noise = np.random.default_rng(0).normal(0, 0.03, 24)
+    samples = 0.4 + 0.22 * np.sin(2 * np.pi * time / 16) + noise
+    samples[14] = 0.95  # the knock
+    result: Array = samples.clip(0, 1).astype(np.float32)[None]
+    return result
+
+
 def picture(name: str, size: tuple[int, int, int], clutter: Clutter | None = None) -> Array:
     """Return one image as a network takes it, (C, H, W) with mean 0 and deviation 1: `digit` or a photograph."""
     if name == "digit":

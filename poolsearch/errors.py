@@ -41,6 +41,10 @@ class TrialFailed(PoolsearchError):
     """A trial that ended without a usable result; the text is the reason kept with it."""
 
 
+class PictureError(PoolsearchError):
+    """A file that is no picture, or one that is too large, cut short or broken."""
+
+
 def unknown(what: str, got: str, possible: Iterable[str], where: str = "") -> str:
     """Return the sentence for an unknown word: what was got, the nearest legal word, all the legal words."""
     words = list(possible)

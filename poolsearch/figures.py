@@ -197,13 +197,18 @@ def picture_png(picture: Array, width: int) -> bytes:
     return file.getvalue()
 
 
-def shift_figure(named: Sequence[tuple[str, Sequence[float]]], shift: int, dark: bool = False) -> go.Figure:
-    """Return how much each output changes over the shift, A solid and B dotted, the chosen shift marked."""
+def shift_figure(named: Sequence[tuple[str, Sequence[float] | None]], shift: int, dark: bool = False) -> go.Figure:
+    """Return how much each output changes over the shift, A solid and B dotted, the chosen shift marked.
+
+    A side without a curve is left out.
+    """
     colours = palette(dark)
-    figure = _figure("", 210, dark)
-    if not named:
+    figure = _figure("", 190, dark)
+    if not any(curve for _, curve in named):
         return _empty(figure, "No shifts yet.")
     for (name, curve), variant, dash in zip(named, ("a", "b"), ("solid", "dot"), strict=False):
+        if curve is None:
+            continue
         figure.add_scatter(
             x=list(range(len(curve))),
             y=list(curve),
@@ -211,10 +216,37 @@ def shift_figure(named: Sequence[tuple[str, Sequence[float]]], shift: int, dark:
             mode="lines+markers",
             line={"color": colours[variant], "dash": dash, "width": 2.5},
             marker={"size": [13 if place == shift else 6 for place in range(len(curve))]},
-            hovertemplate="shift %{x}: %{y:.1%}<extra>" + name + "</extra>",
+            hovertemplate="shift %{x}: %{y:.1%}<extra>" + name.partition(":")[0] + "</extra>",
         )
     figure.update_xaxes(title={"text": "shift, pixels"}, dtick=1, showgrid=False)
     figure.update_yaxes(title={"text": "change, deviations"}, tickformat=".0%", rangemode="tozero", nticks=4)
+    figure.update_layout(showlegend=True)
+    return figure
+
+
+def spectrum_figure(named: Sequence[tuple[str, Array, Array]], folds_above: float, dark: bool = False) -> go.Figure:
+    """Return power over frequency, each with its name, cycles a pixel and dB; what folds back is shaded.
+
+    A name begins with Input, A or B, which says how it is drawn; what follows a colon stands in the legend only.
+    """
+    colours = palette(dark)
+    figure = _figure("", 190, dark)
+    styles = {"Input": ("grey", "solid"), "A": ("a", "solid"), "B": ("b", "dot")}
+    for name, frequencies, power in named:
+        short = name.partition(":")[0]
+        colour, dash = styles[short]
+        figure.add_scatter(
+            x=frequencies, y=power, mode="lines", name=name,
+            line={"color": colours[colour], "dash": dash, "width": 2.5},
+            hovertemplate="%{x:.3f} cycles a pixel: %{y:.0f} dB<extra>" + short + "</extra>",
+        )  # fmt: skip
+    figure.add_vrect(
+        x0=folds_above, x1=0.5, fillcolor=colours["grey"], opacity=0.18, line_width=0, layer="below",
+        annotation={"text": "folds back", "font": {"size": _FONT}}, annotation_position="top left",
+    )  # fmt: skip
+    figure.update_xaxes(title={"text": "frequency along the width, cycles per pixel"}, range=[0, 0.5], showgrid=False)
+    figure.update_yaxes(title={"text": "power, dB"}, range=[-65, 18], tickvals=[-60, -40, -20, 0])
+    figure.update_layout(showlegend=True)
     return figure
 
 

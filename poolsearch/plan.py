@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass, replace
 
 from poolsearch.errors import PlanError
-from poolsearch.spec import PLACEMENTS, SAME, PoolSpec
+from poolsearch.spec import BORDERS, PLACEMENTS, SAME, PoolSpec
 
-__all__ = ["PLACEMENTS", "SAME", "Plan", "PoolSpec"]
+__all__ = ["BORDERS", "PLACEMENTS", "SAME", "Plan", "PoolSpec"]
 
 
 @dataclass(frozen=True)

@@ -110,9 +110,12 @@ class Term:
 class Cell:
     """How one output number comes about."""
 
+    form: str  # pick, mean, weighted, root, copy, logexp or deviation
+    window: tuple[int, int, int, int]  # row, column, rows, columns on the input; may reach outside
     terms: tuple[Term, ...]
     divisor: float
-    winner: int | None  # index of the term that a maximum picked
+    winner: int | None  # index of the term that was picked
+    gradient: tuple[tuple[int, int, float], ...] | None  # (row, column, d output / d input) where it is not zero
 
 
 @dataclass(frozen=True)
@@ -121,16 +124,27 @@ class Stage:
 
     input: tuple[tuple[float, ...], ...]
     output: tuple[tuple[float, ...], ...]
+    outside: tuple[tuple[int, int, float], ...]  # (row, column, value) of the numbers in the border
     kernel: tuple[int, ...]
-    stride: tuple[int, ...]
     dilation: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
-    name: str
-    form: str  # pick, mean, weighted, root or copy
-    norm: float | None
+    name: str  # of what picks
+    number: float | None  # the exponent of a root, the sharpness of a log-sum-exp
     range: tuple[float, float]  # of the grey scale
+    captions: tuple[str, str]  # above the input, above the output
     cells: tuple[Cell, ...]  # in reading order of the output
     id: str  # changes whenever anything here does
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One layer in one framework."""
+
+    title: str
+    rule: str  # why its numbers are what they are
+    values: tuple[tuple[float, ...], ...] | None
+    refused: str = ""  # why there are none
+    differs: tuple[tuple[int, int], ...] = ()  # row and column of each number that the first framework has not
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,17 @@ ROOT = Path(__file__).parents[1]
 STATIC = Path(__file__).parent / "static"
 ABOUT = """\
 **Poolsearch** shows how a network throws pixels away: choose a pooling by hand, put it into a real backbone,
-and search for the places where it pays."""
+and search for the places where it pays.
+
+Lessons, each a page in the state that it needs:
+
+"""
 
 # Streamlit puts the folder of this script on the path; the pages import `poolsearch` from the folder above.
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+from poolsearch.lessons import LESSONS, link  # noqa: E402
 
 
 def page(name: str, title: str, icon: str, default: bool = False) -> st.Page:
@@ -29,7 +35,7 @@ st.set_page_config(
     page_icon=STATIC / "icon.png",  # a Material icon here would be fetched from the web
     layout="wide",
     initial_sidebar_state=290,
-    menu_items={"About": ABOUT},
+    menu_items={"About": ABOUT + "\n".join(f"- [{LESSONS[name].title}]({link(name)})" for name in LESSONS)},
 )
 st.logo(STATIC / "logo.svg", size="large", icon_image=STATIC / "icon.png")
 st.navigation(

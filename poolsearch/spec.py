@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from poolsearch.errors import PlanError, unknown
 from poolsearch.kinds import KINDS
@@ -16,6 +16,7 @@ from poolsearch.kinds import KINDS
 Placement = Literal["after", "before", "hybrid"]
 PLACEMENTS: tuple[str, ...] = get_args(Placement)
 SAME = ("same-upper", "same-lower")
+BORDERS = ("zeros", "reflect", "circular")  # what stands in the padding; unsaid, the kind's own
 Padding = str | tuple[tuple[int, int], ...]
 
 _FLAGS = ("ceil", "uncounted")
@@ -36,6 +37,7 @@ class PoolSpec:
     dilation: tuple[int, ...] = ()
     ceil: bool = False
     counted: bool = True  # an average counts the padding's zeros, as torch does by default
+    border: str = ""  # real numbers in the padding, one of BORDERS; "" is the kind's own
     placement: str = "after"  # only at a strided convolution
     options: tuple[tuple[str, float], ...] = ()
 
@@ -53,13 +55,14 @@ class PoolSpec:
         *,
         ceil: bool = False,
         counted: bool = True,
+        border: str = "",
         placement: str = "after",
         options: Mapping[str, float] | None = None,
     ) -> PoolSpec:
         """Return the spec from plain numbers: `PoolSpec.of("max", 3, 2, 1)`."""
         pad = ((padding, padding),) if isinstance(padding, int) else padding
         return cls(
-            kind, _axes(kernel), _axes(stride), pad, _axes(dilation), ceil, counted, placement,
+            kind, _axes(kernel), _axes(stride), pad, _axes(dilation), ceil, counted, border, placement,
             tuple((options or {}).items()),
         )  # fmt: skip
 
@@ -82,6 +85,7 @@ class PoolSpec:
         if self.dilation:
             words.append(f"d{_cross(self.dilation)}")
         words += ["ceil"] * self.ceil + ["uncounted"] * (not self.counted)
+        words += [self.border] * bool(self.border)
         words += [self.placement] * (self.placement != "after")
         return " ".join(words + [f"{name}={f'{value:.6f}'.rstrip('0').rstrip('.')}" for name, value in self.options])
 
@@ -110,32 +114,37 @@ def _normalise(spec: PoolSpec) -> None:
     if spec.kind not in KINDS:
         raise PlanError(unknown("pooling", spec.kind, KINDS))
     takes = KINDS[spec.kind].takes
+    padded = isinstance(spec.padding, str) or any(pair != (0, 0) for pair in spec.padding)
     given = {
-        "kernel": spec.kernel, "stride": spec.stride, "padding": spec.padding, "dilation": spec.dilation,
-        "ceil": spec.ceil, "uncounted": not spec.counted,
+        "padding": padded, "dilation": set(spec.dilation) - {1}, "ceil": spec.ceil, "uncounted": not spec.counted,
+        "border": spec.border,
     }  # fmt: skip
     _check_numbers(spec)
-    fixed: dict[str, object] = {}
+    fixed: dict[str, Any] = {}
     if "kernel" in takes:
         fixed["kernel"] = _collapse(spec.kernel)
         fixed["stride"] = _collapse(spec.stride or spec.kernel)  # torch's default: the windows touch
     else:
         fixed["kernel"] = ()
-        fixed["stride"] = _collapse(spec.stride) if "stride" in takes else ()
-    refused = [name for name in ("padding", "dilation", "ceil", "uncounted") if given[name] and name not in takes]
+        fixed["stride"] = _collapse(spec.stride)
+    if "stride" not in takes:
+        fixed["stride"] = ()
+    possible = (*takes, "border") if "padding" in takes else takes
+    refused = [
+        name for name in ("padding", "dilation", "ceil", "uncounted", "border") if given[name] and name not in possible
+    ]
     if KINDS[spec.kind].reduces == "window" and refused:
-        possible = ", ".join(takes)
-        raise PlanError(f"Pooling '{spec.kind}' takes no {refused[0]}. It takes: {possible}.")
-    _drop_idle(spec, fixed, takes)
+        raise PlanError(f"Pooling '{spec.kind}' takes no {refused[0]}. It takes: {', '.join(possible)}.")
     fixed["options"] = _check_options(spec)
+    _drop_idle(spec, fixed, takes)
     for name, value in fixed.items():
         object.__setattr__(spec, name, value)
     if "padding" in takes and not isinstance(spec.padding, str):
         _check_padding(spec)
 
 
-def _drop_idle(spec: PoolSpec, fixed: dict[str, object], takes: tuple[str, ...]) -> None:
-    """Set padding, dilation, ceil and counting to their default where they can't change the result."""
+def _drop_idle(spec: PoolSpec, fixed: dict[str, Any], takes: tuple[str, ...]) -> None:
+    """Set padding, border, dilation, ceil and counting to their default where they can't change the result."""
     padding = spec.padding if "padding" in takes else ()
     if not isinstance(padding, str):
         padding = () if all(pair == (0, 0) for pair in padding) else padding
@@ -144,7 +153,13 @@ def _drop_idle(spec: PoolSpec, fixed: dict[str, object], takes: tuple[str, ...])
     one_dilation = set(spec.dilation) <= {1} or fixed["kernel"] == (1,) or "dilation" not in takes
     fixed["dilation"] = () if one_dilation else _collapse(spec.dilation)
     fixed["ceil"] = spec.ceil and "ceil" in takes and fixed["stride"] != (1,)
-    fixed["counted"] = spec.counted or not padding or "uncounted" not in takes
+    kind = KINDS[spec.kind]
+    # a filter behind the window has a border of its own; an average that counts zeros has them in its padding
+    has_border = bool(padding) or any(option.name == "taps" for option in kind.options)
+    own = kind.border if kind.border != "neutral" else "zeros" if "uncounted" in takes else ""
+    divided = any(name == "divisor" for name, _ in fixed["options"])
+    fixed["border"] = spec.border if has_border and spec.border != own else ""
+    fixed["counted"] = spec.counted or not padding or "uncounted" not in takes or bool(spec.border) or divided
 
 
 def _check_numbers(spec: PoolSpec) -> None:
@@ -168,20 +183,25 @@ def _check_numbers(spec: PoolSpec) -> None:
             raise PlanError(unknown("padding", spec.padding, SAME))
     elif any(min(pair) < 0 for pair in spec.padding):
         raise PlanError(f"Padding must be 0 or more, got {_pads(spec.padding)}. Nearest: 0.")
+    if spec.border and spec.border not in BORDERS:
+        raise PlanError(unknown("border", spec.border, BORDERS))
     if spec.placement not in PLACEMENTS:
         raise PlanError(unknown("placement", spec.placement, PLACEMENTS))
 
 
 def _check_padding(spec: PoolSpec) -> None:
-    """Refuse symmetric padding above half the kernel (torch's limit) and any that holds a whole window."""
+    """Refuse symmetric padding above half the kernel (torch's limit) and any that holds a whole window of nothing."""
     assert not isinstance(spec.padding, str)
-    if spec.kind == "conv":  # torch's limit is the poolings' alone
+    kind = KINDS[spec.kind]
+    # with numbers in the padding torch's limit is not theirs; without ceil mode a window of nothing else is no trap
+    numbers = bool(spec.border) or kind.border in ("reflect", "circular") or kind.multiplies == "weights"
+    if numbers and "ceil" not in kind.takes:
         return
     kernels = spec.kernel * max(1, len(spec.padding)) if len(spec.kernel) == 1 else spec.kernel
     pads = spec.padding * len(kernels) if len(spec.padding) == 1 else spec.padding
     dilations = spec.dilation * len(kernels) if len(spec.dilation) == 1 else spec.dilation or (1,) * len(kernels)
     for kernel, dilation, (begin, end) in zip(kernels, dilations, pads, strict=False):
-        if begin == end and begin > kernel // 2:
+        if begin == end and begin > kernel // 2 and not numbers:
             raise PlanError(
                 f"Padding {begin} is more than half of kernel {kernel}, so PyTorch refuses it. "
                 f"Lower the padding to {kernel // 2} or raise the kernel to {2 * begin}."
@@ -243,6 +263,8 @@ def _parse_word(word: str, kind: str, text: str) -> tuple[str, object]:
         return "placement", word
     if word in SAME:
         return "padding", word
+    if word in BORDERS:
+        return "border", word
     if match := re.fullmatch(r"([ksd])(-?\d+(?:x-?\d+)*)", word):
         return _LETTERS[match[1]], tuple(int(n) for n in match[2].split("x"))
     if match := re.fullmatch(r"p(-?\d+(?::\d+)?(?:x\d+(?::\d+)?)*)", word):
@@ -250,5 +272,5 @@ def _parse_word(word: str, kind: str, text: str) -> tuple[str, object]:
         return "padding", tuple((int(pair[0]), int(pair[-1])) for pair in pairs)
     if match := re.fullmatch(r"([a-z]+)=(-?\d+(?:\.\d+)?)", word):
         return match[1], float(match[2])
-    possible = ["kN", "sN", "pN", "dN", *_FLAGS, *SAME, *PLACEMENTS]
+    possible = ["kN", "sN", "pN", "dN", *_FLAGS, *SAME, *BORDERS, *PLACEMENTS]
     raise PlanError(unknown("word", word, [*possible, *(f"{o.name}=N" for o in KINDS[kind].options)], text.strip()))

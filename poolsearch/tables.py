@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from poolsearch.costs import measured, measured_where
 from poolsearch.kinds import Kind
 from poolsearch.rows import LayerRow, Site, Totals, TrialRow
 
@@ -69,15 +70,57 @@ def _table(title: str, left: Sequence[str], right: Sequence[str] = ()) -> Table:
 
 
 def kinds_table(kinds: Mapping[str, Kind]) -> Table:
-    """Return every kind of pooling as a table."""
-    table = _table(f"{len(kinds)} kinds of pooling", ("kind", "formula", "takes", "source"))
+    """Return every kind of pooling as a table, with what forward and backward cost beside the average."""
+    title = f"{len(kinds)} kinds of pooling; time against the average and bytes kept, measured on {measured_where()}"
+    table = _table(title, ("kind", "formula", "takes", "source"), ("time", "kept"))
+    costs = measured()
     for name, kind in kinds.items():
-        options = [f"{o.name}={o.default:g} ({o.low:g} to {o.high:g})" for o in kind.options]
-        takes = ", ".join([*kind.takes, *options]) or "the whole map"
         learned = "; learned" if kind.learned else ""
-        note = f"\n{kind.note}" if kind.note else ""
-        table.add_row(name, kind.formula + note, takes + learned, kind.source)
+        about = "\n".join([kind.formula, *kind.collapses, *([kind.note] if kind.note else [])])
+        cost = costs.get(name)
+        figures = (f"{cost.times:.1f} x", f"{cost.kept:.1f} x") if cost else ("", "")
+        table.add_row(name, about, takes_in_words(kind) + learned, kind.source, *figures)
     return table
+
+
+def takes_in_words(kind: Kind) -> str:
+    """Return what a kind takes, its options with their default and range."""
+    options = [f"{o.name}={o.default:g} ({o.low:g} to {o.high:g})" for o in kind.options]
+    return ", ".join([*kind.takes, *options]) or "the whole map"
+
+
+FAMILIES = {
+    "window": "Over a window",
+    "learned": "Learned and rearranging",
+    "anti-aliased": "Anti-aliased, and the counter-example",
+    "head": "Heads: the whole map",
+    "channels": "Across channels",
+}
+
+
+def kinds_markdown(kinds: Mapping[str, Kind]) -> str:
+    """Return every kind of pooling as a page of Markdown, family by family."""
+    lines = [
+        "# Every pooling",
+        "",
+        "Made by `python -m poolsearch poolings --markdown` from the records in `poolsearch/kinds.py`. *Time* is",
+        "forward and backward at the usual window against the average pooling, *kept* what stays in memory for the",
+        f"backward pass against the input; measured by `benchmarks/pooling.py` on {measured_where()}.",
+        "A kind that collapses to another says so; each of these identities is tested.",
+    ]
+    for family, heading in FAMILIES.items():
+        lines += ["", f"## {heading}", "", "| kind | formula | takes | time | kept | source |", "| --- " * 6 + "|"]
+        lines += [_markdown_row(name, kind) for name, kind in kinds.items() if kind.family == family]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(name: str, kind: Kind) -> str:
+    cost = measured().get(name)
+    about = [f"`{kind.formula}`", *(f"`{one}`" for one in kind.collapses), *([kind.note] if kind.note else [])]
+    figures = (f"{cost.times:.1f}", f"{cost.kept:.1f}") if cost else ("", "")
+    cells = (f"`{name}`{', learned' * kind.learned}", "<br>".join(about), takes_in_words(kind), *figures, kind.source)
+    bar = "\\|"  # inside a table a bar would end the cell
+    return f"| {' | '.join(cell.replace('|', bar) for cell in cells)} |"
 
 
 def sites_table(title: str, sites: Sequence[Site]) -> Table:

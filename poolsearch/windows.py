@@ -6,6 +6,8 @@ Covers one axis at a time, and a PoolSpec over all axes of a map. Knows nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import inf
 from typing import TYPE_CHECKING
 
 from poolsearch.errors import WindowError
@@ -52,7 +54,12 @@ class Window:
     dilation: tuple[int, ...]
     ceil: bool
 
-    @property
+    @cached_property
+    def begins(self) -> tuple[int, ...]:
+        """Return the padding at the beginning of each axis, in pixels."""
+        return tuple(begin for begin, _ in self.padding)
+
+    @cached_property
     def symmetric(self) -> bool:
         """Return whether torch takes this padding as it is (same at both ends, at most half the kernel)."""
         return all(b == e and b <= k // 2 for (b, e), k in zip(self.padding, self.kernel, strict=True))
@@ -75,6 +82,7 @@ def spread(values: tuple[int, ...], axes: int, default: int) -> tuple[int, ...]:
     return values * axes if len(values) == 1 else values
 
 
+@lru_cache(maxsize=4096)
 def window(spec: PoolSpec, sizes: tuple[int, ...]) -> Window:
     """Return the window of a windowed spec on a map of these sizes (SAME padding becomes numbers here)."""
     axes = len(sizes)
@@ -101,14 +109,46 @@ def pooled_size(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[int, ...]:
 
     Raises WindowError when the window can't stand on this map, with the nearest legal value.
     """
-    if KINDS[spec.kind].reduces == "map":
+    reduces = KINDS[spec.kind].reduces
+    if reduces == "map":
         return (1,) * len(sizes)
+    if reduces == "channels":
+        return sizes
+    if reduces == "bins":
+        return (int(spec.option("size")),) * len(sizes)
     win = window(spec, sizes)
+    if reduces == "ratio":
+        return tuple(_by_ratio(spec, size, kernel, len(sizes)) for size, kernel in zip(sizes, win.kernel, strict=True))
     for size, kernel, stride, (begin, end), dilation in zip(
         sizes, win.kernel, win.stride, win.padding, win.dilation, strict=True
     ):
         _fits(spec, size, kernel, stride, begin, end, dilation)
     return win.output(sizes)
+
+
+def pooled_channels(spec: PoolSpec, channels: int, axes: int) -> int:
+    """Return how many channels come out. Raises WindowError when they do not divide into the groups asked for."""
+    how = KINDS[spec.kind].channels
+    if how == "pyramid":
+        return channels * sum(int(n**axes) for n in range(1, int(spec.option("levels")) + 1))
+    if how == "groups":
+        group = int(spec.option("group"))
+        if channels % group:
+            possible = [n for n in range(2, channels + 1) if channels % n == 0]
+            near = f" Nearest: group={min(possible, key=lambda n: abs(n - group))}." if possible else ""
+            raise WindowError(f"'{spec}' needs a number of channels that {group} divides, got {channels}.{near}")
+        return channels // group
+    return {"double": 2 * channels, "one": 1}.get(how, channels)
+
+
+def _by_ratio(spec: PoolSpec, size: int, kernel: int, axes: int) -> int:
+    """Return the output size of windows of uneven distance: as in torch, each must start at a pixel of its own."""
+    out = int(size * spec.option("ratio"))
+    most = size - kernel + (axes < 3)  # torch's operator for three axes asks for a pixel more
+    if not 1 <= out <= most:
+        near = f"The largest ratio here is {100 * most // size / 100:g}." if most > 0 else "Take a smaller kernel."
+        raise WindowError(f"'{spec}' would make {out} of {size} pixels with kernel {kernel}. {near}")
+    return out
 
 
 def _fits(spec: PoolSpec, size: int, kernel: int, stride: int, begin: int, end: int, dilation: int) -> None:
@@ -127,13 +167,23 @@ def _fits(spec: PoolSpec, size: int, kernel: int, stride: int, begin: int, end: 
             f"Stride {stride} is larger than the {size}-pixel map{padding}, in '{spec}': one window would be left "
             f"and the rest never seen. The largest stride here is {padded}."
         )
-    mirrored = (spec.option("taps") - 1) // 2 if spec.kind == "max-blur" else 0
-    reach = size - kernel + 1 + begin + end if mirrored else size
-    need = mirrored or (max(begin, end) if KINDS[spec.kind].border == "reflect" else 0)
-    if need >= reach:
+    border = spec.border or KINDS[spec.kind].border
+    _has_border(spec, border, max(begin, end), size)
+    if KINDS[spec.kind].sees == "blur":  # the filter mirrors the map that the first window leaves
+        _has_border(spec, spec.border or "reflect", (int(spec.option("taps")) - 1) // 2, padded - effective(kernel) + 1)
+
+
+def _has_border(spec: PoolSpec, border: str, need: int, there: int) -> None:
+    """Raise WindowError when a border of `need` pixels can't be read from a map of `there` pixels."""
+    if border == "reflect" and need >= there:
         raise WindowError(
-            f"'{spec}' mirrors {need:g} pixels at the border, but only {reach} are there; "
-            f"a mirrored border must be smaller than the map. Take a map of {need + 1:g} pixels or more, or kind avg."
+            f"'{spec}' mirrors {need} pixels at the border, but only {there} are there; "
+            f"a mirrored border must be smaller than the map. Take a map of {need + 1} pixels or more, or kind avg."
+        )
+    if border == "circular" and need > there:
+        raise WindowError(
+            f"'{spec}' wraps {need} pixels around, but only {there} are there. "
+            f"Take a map of {need} pixels or more, or less padding."
         )
 
 
@@ -159,3 +209,22 @@ class Field:
     def join(self, other: Field) -> Field:
         """Return the field of a sum or concatenation of two maps: it sees what either of them sees."""
         return Field(max(self.jump, other.jump), min(self.low, other.low), max(self.high, other.high))
+
+
+def seen_through(spec: PoolSpec, field: Field, sizes: tuple[int, ...], axis: int = 0) -> Field:
+    """Return the receptive field, along one axis, behind a pooling of a map of these sizes."""
+    sees = KINDS[spec.kind].sees
+    if KINDS[spec.kind].reduces == "channels":
+        return field
+    if sees == "map" or KINDS[spec.kind].reduces in ("map", "bins"):
+        return Field(inf, -inf, inf)
+    win = window(spec, sizes)
+    kernel, stride, begin = win.kernel[axis], win.stride[axis], win.padding[axis][0]
+    if sees == "blur":  # the window at stride 1, then the filter with the stride
+        taps = int(spec.option("taps"))
+        return field.through(kernel, 1, begin).through(taps, stride, (taps - 1) // 2)
+    if sees == "stride":
+        return field.through(stride, stride)
+    if sees == "triangle":  # from the block before to the block behind
+        return field.through(2 * stride - stride % 2, stride, stride // 2)
+    return field.through(kernel, stride, begin, win.dilation[axis])

@@ -32,9 +32,13 @@ def test_poolings_lists_every_kind_with_its_source():
     document = json.loads(ask("poolings", "--json").stdout)
     assert [kind["kind"] for kind in document] == list(KINDS)
     assert all(kind["formula"] and kind["source"] for kind in document)
+    assert all(kind["cost"]["times"] > 0 for kind in document)
+    assert document[1]["cost"] == {"times": 1.0, "kept": 0.0}  # the average is what the others are measured against
     table = ask("poolings").stdout
     assert "norm=2 (1 to 16)" in table
     assert "patent-pending" in table
+    assert "avg k3 s2 p1 uncounted" in table  # what soft collapses to
+    assert ask("poolings", "--markdown").stdout.startswith("# Every pooling")
 
 
 def test_cost_against_the_published_network():

@@ -1,14 +1,22 @@
 """Every page, run without a browser: what it shows, what it refuses, what the URL says."""
 
 from pathlib import Path
+from urllib.parse import parse_qsl
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from poolsearch.errors import PlanError
+from poolsearch.kinds import KINDS
+from poolsearch.lessons import LESSONS, link
+from poolsearch.pictures import Picture
 from poolsearch.plan import Plan
 from poolsearch.rows import SweepStatus
 from poolsearch.sweep import launch, store
 from poolsearch.sweep.coordinator import run
+from poolsearch.widgets import image, upload
+from poolsearch.widgets.by_hand import label
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,9 +59,23 @@ def test_by_hand_follows_the_choices():
     assert "output size = ⌊(8 + 2 − 5) / 2⌋ + 1 = 3" in words(at)
     at.segmented_control(key="padding").set_value("same-upper").run()
     assert "output size = ⌊(8 + 3 − 5) / 2⌋ + 1 = 4" in words(at)
-    at.pills(key="pooling").set_value("Global average").run()
+    at.segmented_control(key="dilation").set_value(1).run()
+    at.segmented_control(key="across").set_value(2).run()
+    assert "height ⌊(8 + 1 − 3) / 2⌋ + 1 = 4, width ⌊(8 + 0 − 2) / 2⌋ + 1 = 4" in words(at)
+    at.selectbox(key="pooling").set_value("Global average, head").run()
     assert "the window is the whole map" in words(at)
     assert not at.exception
+
+
+@pytest.mark.parametrize("view", ["Forward", "Backward"])
+@pytest.mark.parametrize("picture", ["Temple", "Sensor trace"])
+def test_by_hand_shows_every_kind(picture, view):
+    at = page(image=picture, view=view)
+    for kind in KINDS.values():
+        at.selectbox(key="pooling").set_value(label(kind)).run()
+        assert not at.exception, kind.label
+        assert not at.warning, kind.label
+        assert kind.source in words(at)
 
 
 def test_by_hand_refuses_in_words_what_torch_would_refuse():
@@ -63,27 +85,168 @@ def test_by_hand_refuses_in_words_what_torch_would_refuse():
     assert not at.warning
 
 
+def test_a_border_of_numbers_is_offered_where_there_is_padding():
+    at = page(kernel="3")
+    assert not [control for control in at.segmented_control if control.key == "border"]
+    at.segmented_control(key="padding").set_value("1").run()
+    at.segmented_control(key="border").set_value("circular").run()
+    assert not at.exception
+    assert not at.warning
+    at.selectbox(key="pooling").set_value("Wavelet low-pass, anti-aliased").run()  # has kernels of its own
+    assert at.segmented_control(key="kernel").value in (2, 4, 6)
+    assert not at.exception
+
+
 def test_by_hand_opens_a_shared_link():
     at = page(pooling="Average", kernel="3", image="Digit")
-    assert at.pills(key="pooling").value == "Average"
+    assert at.selectbox(key="pooling").value == "Average"
     assert at.segmented_control(key="kernel").value == 3
-    assert at.segmented_control(key="image").value == "Digit"
+    assert at.selectbox(key="image").value == "Digit"
+
+
+def test_frameworks_refuse_in_words_what_they_do_not_have():
+    at = page(pooling="Soft", view="Frameworks")
+    assert "do not all have 'soft'. Possible: max, avg, lp, global-avg, global-max." in at.warning[0].value
+
+
+# ---------------------------------------------------------------------------------------------------------- lessons
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_opens_its_page_as_it_says_and_hides_the_rest(name):
+    lesson = LESSONS[name]
+    asked = dict(parse_qsl(link(name).partition("?")[2]))
+    at = page(lesson.page or "by_hand", **asked)
+    assert lesson.title in [heading.value for heading in at.subheader]
+    said = [element.value for element in at.sidebar.markdown]
+    assert all(sentence in said for sentence in lesson.sentences)
+    assert not at.warning
+    kinds = ("segmented_control", "selectbox", "slider", "toggle", "number_input")
+    shown = {widget.key: widget.value for kind in kinds for widget in at.get(kind)}
+    assert not set(shown) & set(lesson.hide)
+    for key, value in lesson.state.items():
+        assert key in (*lesson.hide, "beta") or str(shown[key]) == value  # beta shows with Soft
+
+
+def test_every_control_that_a_lesson_hides_exists():
+    at = page(kernel="3", padding="1", pooling="Average")
+    by_hand = {widget.key for kind in ("segmented_control", "selectbox", "toggle") for widget in at.get(kind)}
+    at = page("image")
+    image = {widget.key for kind in ("segmented_control", "selectbox", "slider") for widget in at.get(kind)}
+    for lesson in LESSONS.values():
+        known = (image if lesson.page else by_hand) | {"own", "options", "dilation"}
+        assert set(lesson.hide) <= known, lesson.title
 
 
 # -------------------------------------------------------------------------------------------------------- real image
 
 
+def said(at, what):
+    """Return the numbers in percent that follow these words in the captions of A and B."""
+    found = [caption.value.partition(what)[2] for caption in at.caption if what in caption.value]
+    return [float(text.lstrip(" *").split("\u00a0")[0]) for text in found]
+
+
 def test_a_shifted_photograph_changes_a_maximum_more_than_a_max_blur():
     at = page("image")
-    assert "64 × 96 pixels, 6.2 % kept" in words(at)
+    assert words(at).count("48 × 72, 6.2\u00a0% kept") == 2
+    assert len(at.get("image")) == 5  # the input, and both outputs enlarged and at their true size
+    a, b = said(at, "Mean change over 1 to 8 pixels:")
+    assert a > b > 0
+    assert not said(at, "Moved by 1:")
     at.slider(key="shift").set_value(1).run()
-    said = [float(caption.value.split("changed by ")[1].split(" %")[0]) for caption in at.caption[1:3]]
-    assert said[0] > said[1] > 0
+    a, b = said(at, "Moved by 1:")
+    assert a > b > 0
+    assert "192 × 288 pixels, moved by 1" in words(at)
+
+
+def test_salt_moves_a_maximum_more_than_a_median():
+    at = page("image", right="Median")
+    assert not said(at, "Salt moved it by")
     at.slider(key="salt").set_value(10).run()
-    at.selectbox(key="left").set_value("Subsample").run()
-    at.segmented_control(key="step").set_value(8).run()
+    a, b = said(at, "Salt moved it by")
+    assert a > 2 * b > 0
+
+
+def test_a_change_is_black_until_something_has_moved():
+    at = page("image", show="Change")
+    assert "Nothing has moved yet: the slider Shift moves the picture." in words(at)
+    at.slider(key="shift").set_value(2).run()
+    assert "White: it changed by 0.25 of full brightness or more." in words(at)
+
+
+def test_the_spectrum_says_how_much_folds_back():
+    at = page("image", show="Spectrum", left="Subsample", photo="Rings")
+    none, blurred = said(at, "Folded back:")
+    assert none > blurred
+    outside = said(at, "Outside it lie")
+    assert outside == [none]  # without a filter all that lies outside folds back
+    at.selectbox(key="left").set_value("Fractional max").run()
+    assert "No fixed stride" in words(at)
+    assert said(at, "Folded back:") == [blurred]
+
+
+@pytest.mark.parametrize("view", ["Output", "Change", "Spectrum"])
+def test_every_pooling_that_keeps_a_picture_is_shown_in_every_view(view):
+    at = page("image", show=view, shift="3", step="8")
+    for name in at.selectbox(key="left").options:
+        at.selectbox(key="left").set_value(name).run()
+        assert not at.exception and not at.warning, name
+        assert f"**{name}**" in words(at)
+
+
+def test_a_kernel_that_a_pooling_does_not_have_becomes_the_nearest():
+    at = page("image", left="Wavelet low-pass", window="5")
+    assert "`wavelet k4 s4`" in words(at)
+    assert "`max-blur k5 s4`" in words(at)
+
+
+def test_what_one_side_refuses_leaves_the_other(monkeypatch):
+    def refused(side):
+        raise PlanError("This pooling has no such kernel.")
+
+    spec = image.Side.spec
+    monkeypatch.setattr(image.Side, "spec", lambda side: refused(side) if side.letter == "A" else spec(side))
+    for view in ("Output", "Spectrum"):
+        at = page("image", show=view)
+        assert [warning.value for warning in at.warning] == ["This pooling has no such kernel."]
+        assert "`max-blur k3 s4`" in words(at)
+        assert [button.label for button in at.get("download_button")] == ["Output of B, PNG", "Change over shift, CSV"]
+
+
+def test_a_link_can_hide_the_controls_of_the_image():
+    at = page("image", hide="show,shift,left,own", show="Spectrum", left="Average")
+    assert said(at, "Folded back:")
+    assert "`avg k3 s4`" in words(at)
+    assert not [
+        control
+        for control in (*at.slider, *at.selectbox, *at.segmented_control)
+        if control.key in ("show", "shift", "left")
+    ]
+
+
+def test_an_own_picture_is_one_more_image_until_it_is_forgotten():
+    at = page("image")
+    assert at.selectbox(key="photo").options == ["Temple", "Flower", "Rings"]
+    stripes = np.zeros((40, 40, 3), np.uint8)  # smaller than what is pooled: each pixel is repeated
+    stripes[:, ::2] = 255
+    at.session_state[upload.KEPT] = Picture(stripes, "", "0123456789ab")
+    at.run()
+    before = said(at, "Mean change over 1 to 8 pixels:")
+    at.selectbox(key="photo").set_value("Yours").run()
     assert not at.exception
-    assert "32 × 48 pixels" in words(at)
+    assert said(at, "Mean change over 1 to 8 pixels:") != before
+    del at.session_state[upload.KEPT]
+    at.run()
+    assert not at.exception
+    assert said(at, "Mean change over 1 to 8 pixels:") == before
+
+
+def test_the_curve_can_be_taken_along_as_a_table():
+    table = image.curve_csv([("A-max-k3-s4", (0.0, *(0.125,) * 8)), ("B", tuple(float(n) for n in range(9)))])
+    lines = table.splitlines()
+    assert lines[:3] == ["shift_pixels,A-max-k3-s4,B", "0,0,0", "1,0.125,1"]
+    assert len(lines) == 10
 
 
 # --------------------------------------------------------------------------------------------------------- backbone

@@ -37,6 +37,17 @@ def test_the_published_network_is_a_plan_without_changes():
         ("max k3 s2 p0:1x1:0 d2", "max k3 s2 p0:1x1:0 d2"),
         ("soft k2 s2 beta=0.25 before", "soft k2 s2 before beta=0.25"),
         ("avg k3 s2 same-lower", "avg k3 s2 same-lower"),
+        ("subsample s2 p0", "subsample s2"),
+        ("fractional-max k3 ratio=0.25", "fractional-max k3 ratio=0.25"),
+        ("spectral s2 p0 d1", "spectral s2"),
+        ("max k3 s2 p1 circular", "max k3 s2 p1 circular"),
+        ("max k3 s2 circular", "max k3 s2"),  # no padding, no border
+        ("max-blur k3 s2 circular", "max-blur k3 s2 circular"),  # its filter has one
+        ("blur k3 s2 p1 reflect", "blur k3 s2 p1"),  # a blur mirrors anyway
+        ("avg k3 s2 p1 zeros", "avg k3 s2 p1"),  # counted padding is zeros
+        ("avg k3 s2 p1 uncounted zeros", "avg k3 s2 p1"),  # numbers are counted
+        ("avg k3 s2 p1 uncounted divisor=4", "avg k3 s2 p1 divisor=4"),
+        ("lp k3 s2 p1 zeros", "lp k3 s2 p1"),  # zeros add nothing to a sum
     ],
 )
 def test_what_cannot_change_the_result_is_not_in_the_text(written, kept):
@@ -57,7 +68,10 @@ def test_what_cannot_change_the_result_is_not_in_the_text(written, kept):
         ),
         ("max k2 s2 p-1", "Padding must be 0 or more, got -1. Nearest: 0."),
         ("max k2 s2 p0:2", "Padding 0:2 holds a whole window of kernel 2. The largest padding at one end is 1."),
-        ("avg k2 s2 d2", "Pooling 'avg' takes no dilation. It takes: kernel, stride, padding, ceil, uncounted."),
+        (
+            "avg k2 s2 d2",
+            "Pooling 'avg' takes no dilation. It takes: kernel, stride, padding, ceil, uncounted, border.",
+        ),
         ("blur k7 s2", "Pooling 'blur' has kernel 2 or 3 or 4 or 5, got 7. Nearest: 5."),
         ("max k2 k3", "'k3' gives kernel a second time in 'max k2 k3'. Give it once."),
         ("max q3", "Unknown word 'q3' in 'max q3'. Possible: kN, sN, pN, dN, ceil, uncounted,"),
@@ -65,6 +79,13 @@ def test_what_cannot_change_the_result_is_not_in_the_text(written, kept):
         ("lp k2 s2 nrm=2", "Unknown option 'nrm' in 'lp'. Did you mean 'norm'? Possible: norm."),
         ("soft k2 s2 beta=-1", "Option beta of 'soft' goes from 0 to 64"),
         ("max-blur k3 s2 taps=4", "got 4. Nearest: 3."),
+        ("max k2 s2 p1 mirror", "Unknown word 'mirror' in 'max k2 s2 p1 mirror'."),
+        ("subsample s2 reflect", "Pooling 'subsample' takes no border. It takes: stride."),
+        ("max k2 s2 p0:2 reflect", "Padding 0:2 holds a whole window of kernel 2."),
+        ("lp k2 s2 norm=0.5", "Option norm of 'lp' goes from 1 to 16"),
+        ("adaptive-avg size=0", "Option size of 'adaptive-avg' goes from 1 to 64"),
+        ("avg k2 s2 divisor=-1", "Option divisor of 'avg' goes from 0 to 4096"),
+        ("wavelet k3 s2", "Pooling 'wavelet' has kernel 2 or 4 or 6, got 3. Nearest: 2."),
         ("max", "Pooling 'max' needs a kernel. Write it as in 'max k2 s2'."),
         ("", "A pooling is missing. Write it as in 'avg k2 s2'."),
     ],
@@ -112,6 +133,7 @@ def specs(draw):
         fields["kernel"] = draw(st.sampled_from(KINDS[kind].kernels))
     if "padding" in KINDS[kind].takes:
         fields["padding"] = draw(st.one_of(st.just(0), st.sampled_from(["same-upper", "same-lower"])))
+        fields["border"] = draw(st.sampled_from(["", "zeros", "reflect", "circular"]))
     return PoolSpec.of(
         kind,
         **fields,

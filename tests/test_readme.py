@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from poolsearch.kinds import KINDS
+from poolsearch.lessons import LESSONS, link
 from poolsearch.plan import PLACEMENTS
+from poolsearch.tables import kinds_markdown
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -45,6 +47,16 @@ def test_the_python_of_the_readme_runs():
 def test_every_kind_and_placement_is_in_the_table():
     table = TEXT.split("## A Plan is a line of text")[1].split("## In Python")[0]
     assert all(f"`{word}`" in table for word in (*KINDS, *PLACEMENTS))
+
+
+def test_every_lesson_is_linked_as_the_app_links_it():
+    links = re.findall(r"^- \[([^]]+)\]\((http://localhost:8501/[^)]*)\)", TEXT, re.MULTILINE)
+    assert links == [(LESSONS[name].title, link(name, "http://localhost:8501/")) for name in LESSONS]
+    assert len(links) == 8
+
+
+def test_the_page_on_poolings_is_made_from_the_records():
+    assert (ROOT / "docs/poolings.md").read_text() == kinds_markdown(KINDS)
 
 
 def test_every_make_target_is_there():

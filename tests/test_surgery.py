@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from poolsearch import backbones
 from poolsearch.backbones import BACKBONES
 from poolsearch.errors import PlanError, PoolsearchError, SiteError
-from poolsearch.kinds import HEADS
+from poolsearch.kinds import HEADS, KINDS
 from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.surgery import check, find_sites, possible_kinds, rebuild, replayed
@@ -234,16 +234,21 @@ def a_spec(kind, site):
         return PoolSpec(kind)
     if kind == "conv" and site.form == "convolution":
         return site.published
-    return PoolSpec.parse("subsample s2" if kind == "subsample" else f"{kind} k3 s2 p1")
+    if "kernel" not in KINDS[kind].takes:
+        return PoolSpec.parse(f"{kind} s2")
+    return PoolSpec.parse(f"{kind} k4 s2 p1" if kind == "wavelet" else f"{kind} k3 s2 p1")
 
 
 @every_backbone
-def test_every_kind_runs_at_every_open_site(name):
+def test_every_kind_runs_in_every_backbone_and_in_the_small_one_at_every_site(name):
     plan = usual(name)
-    for site in find_sites(name, plan.size):
-        for kind in possible_kinds(site) if not site.locked else ():
-            model = rebuild(plan.put(site.name, a_spec(kind, site)), device="meta", classes=10)
-            assert model(torch.empty(2, *plan.size, device="meta")).shape == (2, 10)
+    open_sites = [site for site in find_sites(name, plan.size) if not site.locked]
+    for role in ("trunk", "head"):
+        sites = [site for site in open_sites if site.role == role]
+        for turn, kind in enumerate(possible_kinds(sites[0]) if sites else ()):
+            for site in sites if name == "smallnet" else [sites[turn % len(sites)]]:
+                model = rebuild(plan.put(site.name, a_spec(kind, site)), device="meta", classes=10)
+                assert model(torch.empty(2, *plan.size, device="meta")).shape == (2, 10)
 
 
 def test_receptive_field_of_resnet18_is_435_pixels():

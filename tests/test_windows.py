@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from poolsearch.errors import WindowError
 from poolsearch.plan import PoolSpec
-from poolsearch.windows import Field, output_size, pooled_size, same_padding
+from poolsearch.pooling import pool
+from poolsearch.windows import Field, output_size, pooled_channels, pooled_size, same_padding, seen_through
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,55 @@ def test_a_mirrored_border_needs_a_map_larger_than_itself():
 def test_receptive_field_of_two_stages_by_hand():
     field = Field().through(3, 1, 1).through(2, 2).through(3, 1, 1)
     assert (field.jump, field.low, field.high, field.pixels) == (2, -3, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes", "message"),
+    [
+        ("max k3 s2 p1 reflect", (1, 8), "'max k3 s2 p1 reflect' mirrors 1 pixels at the border, but only 1 are there"),
+        ("wavelet k6 s2 p3", (2,), "'wavelet k6 s2 p3' wraps 3 pixels around, but only 2 are there."),
+        ("fractional-max k2 ratio=1", (8,), "would make 8 of 8 pixels with kernel 2. The largest ratio here is 0.87."),
+        ("fractional-max k9", (8,), "would make 5 of 8 pixels with kernel 9. Take a smaller kernel."),
+        ("area s9", (8,), "Stride 9 is larger than the 8-pixel map"),
+    ],
+)
+def test_a_border_or_ratio_that_a_map_does_not_have_is_refused(text, sizes, message):
+    with pytest.raises(WindowError) as refused:
+        pooled_size(PoolSpec.parse(text), sizes)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "channels"),
+    [("max k2 s2", 6), ("avg-max-cat", 12), ("statistics", 12), ("pyramid", 84), ("channel-avg", 1), ("maxout", 3)],
+)
+def test_channels_by_hand(text, channels):  # a pyramid of three levels: 1 + 4 + 9 bins
+    assert pooled_channels(PoolSpec.parse(text), 6, 2) == channels
+
+
+def test_groups_that_do_not_divide_are_refused():
+    with pytest.raises(WindowError) as refused:
+        pooled_channels(PoolSpec.parse("maxout group=4"), 6, 2)
+    assert str(refused.value) == "'maxout group=4' needs a number of channels that 4 divides, got 6. Nearest: group=3."
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("max k3 s2 p1", -1, 1),
+        ("max-blur k3 s2 p1", -2, 2),  # the filter sees one pixel more at either side
+        ("area s3", 0, 2),
+        ("resize s2", -1, 2),
+        ("subsample s2", 0, 0),
+        ("maxout", 0, 0),
+    ],
+)
+def test_what_the_first_output_sees_is_where_its_gradient_goes(text, first, last):
+    spec = PoolSpec.parse(text)
+    field = seen_through(spec, Field(), (12,))
+    assert (field.low, field.high) == (first, last)
+    x = torch.rand(1, 2, 12, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    pool(x, spec)[0, 0, 2].backward()  # far from the border
+    seen = x.grad.abs().sum((0, 1)).nonzero().flatten()
+    assert seen.min() >= 2 * field.jump + first
+    assert seen.max() <= 2 * field.jump + last

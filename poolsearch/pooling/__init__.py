@@ -12,13 +12,37 @@ import torch
 from torch import Tensor, nn
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.antialiased import blur_pool, max_blur_pool
+from poolsearch.pooling.antialiased import blur_pool, max_blur_pool, wavelet_pool
 from poolsearch.pooling.geometry import Specified, axes_of
-from poolsearch.pooling.heads import GeM, avg_max, global_avg, global_max
-from poolsearch.pooling.learned import AverageConv, DepthwiseConv, Gated, MixedLearned, Stochastic, StridedConv
+from poolsearch.pooling.heads import (
+    GeM,
+    adaptive_avg,
+    adaptive_max,
+    avg_max,
+    avg_max_cat,
+    global_avg,
+    global_max,
+    pyramid,
+    statistics,
+)
+from poolsearch.pooling.learned import (
+    LIP,
+    AverageConv,
+    ConvBlur,
+    DepthwiseConv,
+    FractionalMax,
+    Gated,
+    MixedLearned,
+    PowerMean,
+    SpaceToDepth,
+    Stochastic,
+    StridedConv,
+)
 from poolsearch.pooling.ordered import lse_pool, median_pool, min_pool, mixed_pool
+from poolsearch.pooling.rearranged import aps_pool, channel_avg, channel_max, maxout
+from poolsearch.pooling.resampled import area_pool, resize_pool, spectral_pool
 from poolsearch.pooling.windowed import avg_pool, lp_pool, max_pool, soft_pool, subsample
-from poolsearch.windows import pooled_size
+from poolsearch.windows import pooled_channels, pooled_size
 
 Function = Callable[[Tensor, PoolSpec], Tensor]
 Build = Callable[[PoolSpec, int, int], nn.Module]
@@ -48,20 +72,38 @@ POOLINGS: dict[str, Build] = {
     "lp": fixed(lp_pool),
     "lse": fixed(lse_pool),
     "soft": fixed(soft_pool),
+    "gem-window": PowerMean,
     "mixed": fixed(mixed_pool),
+    "stochastic": Stochastic,
+    "fractional-max": FractionalMax,
     "mixed-learned": MixedLearned,
     "gated": Gated,
-    "stochastic": Stochastic,
-    "blur": fixed(blur_pool),
-    "max-blur": fixed(max_blur_pool),
+    "lip": LIP,
     "conv": StridedConv,
     "conv-depthwise": DepthwiseConv,
+    "conv-blur": ConvBlur,
+    "space-to-depth": SpaceToDepth,
     "avg-conv": AverageConv,
+    "blur": fixed(blur_pool),
+    "max-blur": fixed(max_blur_pool),
+    "area": fixed(area_pool),
+    "resize": fixed(resize_pool),
+    "spectral": fixed(spectral_pool),
+    "wavelet": fixed(wavelet_pool),
+    "aps": fixed(aps_pool),
     "subsample": fixed(subsample),
     "global-avg": fixed(global_avg),
     "global-max": fixed(global_max),
     "avg-max": fixed(avg_max),
     "gem": GeM,
+    "avg-max-cat": fixed(avg_max_cat),
+    "statistics": fixed(statistics),
+    "adaptive-avg": fixed(adaptive_avg),
+    "adaptive-max": fixed(adaptive_max),
+    "pyramid": fixed(pyramid),
+    "channel-avg": fixed(channel_avg),
+    "channel-max": fixed(channel_max),
+    "maxout": fixed(maxout),
 }
 
 
@@ -71,12 +113,13 @@ def build(spec: PoolSpec, channels: int, axes: int = 2) -> nn.Module:
 
 
 def pool(x: Tensor, spec: PoolSpec) -> Tensor:
-    """Return x pooled, (N, C, *output): x is (N, C, L), (N, C, H, W) or (N, C, D, H, W).
+    """Return x pooled, (N, C, *output) or with `pooled_channels`: x is (N, C, L), (N, C, H, W) or (N, C, D, H, W).
 
     A learned kind is built with the weights of seed 0, a stochastic one in eval mode.
-    Raises WindowError when the window doesn't fit.
+    Raises WindowError when the window doesn't fit, or the groups do not divide the channels.
     """
     pooled_size(spec, axes_of(x))
+    pooled_channels(spec, x.shape[1], x.dim() - 2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = build(spec, x.shape[1], x.dim() - 2).to(x.device, x.dtype).eval()

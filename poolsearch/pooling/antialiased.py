@@ -1,47 +1,84 @@
-"""Poolings that low-pass before they subsample: blur, and maximum at stride 1 followed by blur (Zhang 2019)."""
+"""Poolings that low-pass before they subsample: blur, maximum at stride 1 then blur (Zhang 2019), wavelets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import comb
+from functools import lru_cache
+from math import comb, sqrt
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import on, pad
+from poolsearch.pooling.geometry import bordered, framed, on
 from poolsearch.pooling.windowed import maximum
 
 _CONV: tuple[Callable[..., Tensor], ...] = (F.conv1d, F.conv2d, F.conv3d)
 
+# Low-pass filters with 1, 2 and 3 vanishing moments, by their number of taps (Daubechies 1988, table 1)
+DAUBECHIES = {
+    2: [1 / sqrt(2), 1 / sqrt(2)],
+    4: [n / (4 * sqrt(2)) for n in (1 + sqrt(3), 3 + sqrt(3), 3 - sqrt(3), 1 - sqrt(3))],
+    6: [
+        0.3326705529500826, 0.8068915093110925, 0.4598775021184915,
+        -0.1350110200102545, -0.0854412738820267, 0.0352262918857095,
+    ],
+}  # fmt: skip
 
-def binomial(taps: tuple[int, ...]) -> list[list[float]]:
-    """Return the binomial weights of each axis, summing to 1: 3 taps are 1/4, 1/2, 1/4."""
-    return [[comb(n - 1, i) / 2 ** (n - 1) for i in range(n)] for n in taps]
+
+def binomial(taps: int) -> list[float]:
+    """Return the binomial weights, summing to 1: 3 taps are 1/4, 1/2, 1/4."""
+    return [comb(taps - 1, i) / 2 ** (taps - 1) for i in range(taps)]
 
 
-def filtered(x: Tensor, taps: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """Return x (already padded) under the binomial filter, every stride-th value; channels stay apart."""
-    weight = x.new_ones(())
-    for axis, weights in enumerate(binomial(taps)):
-        shape = [1] * len(taps)
-        shape[axis] = -1
-        weight = weight * x.new_tensor(weights).view(shape)
-    channels = x.shape[1]
-    return _CONV[len(taps) - 1](x, weight.expand(channels, 1, *weight.shape), stride=stride, groups=channels)
+def daubechies(taps: int) -> list[float]:
+    """Return the wavelet's low-pass weights, summing to √2."""
+    return DAUBECHIES[taps]
+
+
+def filtered(x: Tensor, of: Callable[[int], list[float]], taps: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+    """Return x (already padded) under one filter of(taps) an axis, every stride-th value; channels stay apart."""
+    weight = _weights(of, taps, x.shape[1], x.dtype, x.device)
+    return _CONV[len(taps) - 1](x, weight, stride=stride, groups=x.shape[1])
+
+
+@lru_cache(maxsize=256)
+def _weights(
+    of: Callable[[int], list[float]], taps: tuple[int, ...], channels: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Return the product of one filter an axis, once for each channel: (channels, 1, *taps)."""
+    with torch.inference_mode(False):  # it may serve a backward pass later
+        weight = torch.ones((), dtype=torch.float64, device=device)
+        for n in taps:
+            weight = weight.unsqueeze(-1) * torch.tensor(of(n), dtype=torch.float64, device=device)
+        return weight.to(dtype).expand(channels, 1, *weight.shape).contiguous()
 
 
 def blur_pool(x: Tensor, spec: PoolSpec) -> Tensor:
-    """Return the binomial-filtered map at every stride-th place; the padding mirrors the map."""
-    win = on(spec, x)
-    return filtered(pad(x, win.padding, mode="reflect"), win.kernel, win.stride)
+    """Return the binomial-filtered map at every stride-th place; padding mirrors the map unless the spec says it."""
+    x, win = framed(x, spec)
+    return filtered(x, binomial, win.kernel, win.stride)
+
+
+def wavelet_pool(x: Tensor, spec: PoolSpec) -> Tensor:
+    """Return the map under Daubechies' low-pass filter at every stride-th place; the border wraps around."""
+    x, win = framed(x, spec)
+    return filtered(x, daubechies, win.kernel, win.stride)
 
 
 def max_blur_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return the maximum at stride 1, blurred and subsampled: sizes are those of a plain maximum with this spec."""
-    win = on(spec, x)
-    taps = (int(spec.option("taps")),) * len(win.kernel)
-    dense = maximum(x, replace(win, stride=(1,) * len(win.kernel)))
-    reach = tuple(((n - 1) // 2, (n - 1) // 2) for n in taps)
-    return filtered(pad(dense, reach, mode="reflect"), taps, win.stride)
+    x, win = framed(x, spec)
+    return blurred(maximum(x, replace(win, stride=(1,) * len(win.kernel))), spec)
+
+
+def blurred(dense: Tensor, spec: PoolSpec) -> Tensor:
+    """Return a map (that a window left at stride 1) under the spec's filter of `taps`, every stride-th value.
+
+    Its border mirrors the map unless the spec says it.
+    """
+    axes, taps = dense.dim() - 2, int(spec.option("taps"))
+    reach = (((taps - 1) // 2, (taps - 1) // 2),) * axes
+    return filtered(bordered(dense, reach, spec.border or "reflect"), binomial, (taps,) * axes, on(spec, dense).stride)

@@ -1,15 +1,20 @@
-"""What all windowed operators share: explicit padding, and the view of every window.
+"""What all windowed operators share: borders, explicit padding, and the view of every window.
 
 torch's own operators take symmetric padding of at most half the kernel. Everything else (other amounts, SAME, the
-overhang of ceil mode) is written into the map here, with a value that can't change the result.
+overhang of ceil mode) is written into the map here: with a value that can't change the result, or, where the spec or
+the kind says so, with zeros, the mirrored map or the map wrapped around.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from poolsearch.kinds import KINDS
 from poolsearch.plan import PoolSpec
 from poolsearch.windows import Window, window
 
@@ -41,6 +46,32 @@ def pad(x: Tensor, amounts: tuple[tuple[int, int], ...], value: float = 0.0, mod
         return x
     flat = [n for pair in reversed(amounts) for n in pair]  # torch wants the last axis first
     return F.pad(x, flat, mode=mode) if mode != "constant" else F.pad(x, flat, value=value)
+
+
+def bordered(x: Tensor, amounts: tuple[tuple[int, int], ...], border: str) -> Tensor:
+    """Return x with (begin, end) pixels of a border at each spatial axis: zeros, reflect or circular."""
+    return pad(x, amounts, mode="constant" if border == "zeros" else border)
+
+
+def framed(x: Tensor, spec: PoolSpec) -> tuple[Tensor, Window]:
+    """Return the map to pool and the window on it, for the border that the spec names or the kind has.
+
+    A border of real numbers becomes part of the map; then only ceil's overhang is left for padding. A neutral one stays
+    with the window, for the operator to leave out.
+    """
+    border, amounts, win = _frame(spec, axes_of(x))
+    return (bordered(x, amounts, border) if amounts else x), win
+
+
+@lru_cache(maxsize=4096)
+def _frame(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[str, tuple[tuple[int, int], ...], Window]:
+    """Return the border, how much of it to write into a map of these sizes (or nothing), and the window left on it."""
+    win = window(spec, sizes)
+    border = spec.border or KINDS[spec.kind].border
+    if border == "neutral" or not any(map(any, win.padding)):
+        return border, (), win
+    rest = tuple((0, over) for over in win.overhang(sizes))
+    return border, win.padding, replace(win, padding=rest, ceil=False)
 
 
 def with_overhang(win: Window, sizes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor, nn
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import Specified, channels_second, gather, on, pad
-from poolsearch.pooling.ordered import blend, stochastic_pool
-from poolsearch.pooling.windowed import avg_real
+from poolsearch.pooling.antialiased import blurred
+from poolsearch.pooling.geometry import Specified, channels_second, framed, gather
+from poolsearch.pooling.ordered import blend, fractional_max, power_mean, stochastic_pool
+from poolsearch.pooling.rearranged import blocks
+from poolsearch.pooling.windowed import avg_real, weighted
 from poolsearch.windows import spread
 
 _CONV: tuple[type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -17,7 +21,7 @@ _CONV: tuple[type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d], ...] = (nn.Con
 class StridedConv(Specified):
     """Return W * x at every stride-th place, channels to the same number of channels (Springenberg et al. 2015).
 
-    No bias: in the backbones a normalisation or the next convolution follows. Padding is zeros.
+    No bias: in the backbones a normalisation or the next convolution follows. Padding is zeros unless the spec says it.
     """
 
     depthwise = False
@@ -35,7 +39,7 @@ class StridedConv(Specified):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(pad(x, on(self.spec, x).padding))
+        y: Tensor = self.conv(framed(x, self.spec)[0])
         return y
 
 
@@ -43,6 +47,34 @@ class DepthwiseConv(StridedConv):
     """Return w * x for each channel alone, at every stride-th place (Howard et al. 2017)."""
 
     depthwise = True
+
+
+class ConvBlur(Specified):
+    """Return the blurred relu(W * x), W at stride 1, at every stride-th place (Zhang 2019)."""
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__(spec)
+        kernel = spread(spec.kernel, axes, 1)
+        self.conv = _CONV[axes - 1](channels, channels, kernel, bias=False)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return blurred(self.conv(framed(x, self.spec)[0]).relu(), self.spec)
+
+
+class SpaceToDepth(Specified):
+    """Return W times all pixels of each stride x stride block, channels to the same number (Sunkara, Luo 2022).
+
+    Zeros fill the last block where the stride does not divide the map.
+    """
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__(spec)
+        self.stride = spread(spec.stride, axes, 1)
+        self.conv = _CONV[axes - 1](channels * prod(self.stride), channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(blocks(x, self.stride, "zeros").flatten(1, 2))
+        return y
 
 
 class AverageConv(Specified):
@@ -53,7 +85,7 @@ class AverageConv(Specified):
         self.conv = _CONV[axes - 1](channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(avg_real(x, on(self.spec, x)))
+        y: Tensor = self.conv(avg_real(*framed(x, self.spec)))
         return y
 
 
@@ -79,9 +111,57 @@ class Gated(Specified):
         self.mask = nn.Parameter(torch.zeros(spread(spec.kernel, axes, 1)).flatten())
 
     def forward(self, x: Tensor) -> Tensor:
-        numbers = gather(x, on(self.spec, x))
+        numbers = gather(*framed(x, self.spec))
         gate = channels_second(torch.tensordot(self.mask.to(x.dtype), numbers, dims=1))
         return blend(x, self.spec, torch.sigmoid(gate))
+
+
+class LIP(Specified):
+    """Return Σ softmax(logits) x of each window, logits = 12 σ(γ · norm(W x) + b) learned (Gao, Wang, Wu 2019).
+
+    γ starts at 0, so that it starts as the average. The paper's exp(12 σ) overflows in float16; a softmax that
+    subtracts each window's largest logit does not.
+    """
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__(spec)
+        self.conv = _CONV[axes - 1](channels, channels, 1, bias=False)
+        self.gain = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, win = framed(x, self.spec)
+        found = self.conv(x)
+        maps = tuple(range(2, x.dim()))
+        wide = found.float() if x.dtype in (torch.float16, torch.bfloat16) else found
+        norm = (wide - wide.mean(maps, keepdim=True)) * (wide.var(maps, correction=0, keepdim=True) + 1e-5).rsqrt()
+        shape = (1, -1, *(1 for _ in maps))
+        logits = 12 * torch.sigmoid(self.gain.view(shape) * norm + self.bias.view(shape))
+        return weighted(gather(x, win), gather(logits.to(x.dtype), win), x, win)
+
+
+class PowerMean(Specified):
+    """Return (mean max(x, ε)^p)^(1/p) of each window, p learned and shared by all channels (Radenović et al. 2019).
+
+    Computed as exp((logsumexp(p log x) - log n) / p): x^p itself is infinite in float16 at x = 50, p = 3.
+    """
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__(spec)
+        self.p = nn.Parameter(torch.tensor([spec.option("p")]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return power_mean(x, self.spec, self.p)
+
+
+class FractionalMax(Specified):
+    """Return the maximum of windows of uneven distance (Graham 2014): drawn in training, evenly spread in eval."""
+
+    def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
+        super().__init__(spec)  # the same signature as every entry
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fractional_max(x, self.spec, self.training)
 
 
 class Stochastic(Specified):

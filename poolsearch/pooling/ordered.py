@@ -1,4 +1,4 @@
-"""Poolings over the gathered numbers of each window: min, median, log-sum-exp, mixed, stochastic.
+"""Poolings over the gathered numbers of each window: min, median, log-sum-exp, power mean, mixed, stochastic.
 
 Each sees real pixels only: padding has no rank, no weight and no chance. For x of (N, C, L), (N, C, H, W) or
 (N, C, D, H, W).
@@ -7,21 +7,24 @@ Each sees real pixels only: padding has no rank, no weight and no chance. For x 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import axes_of, channels_second, gather, on, real, with_overhang
+from poolsearch.pooling.geometry import axes_of, channels_second, framed, gather, real, with_overhang
 from poolsearch.pooling.windowed import avg_real, maximum
+from poolsearch.windows import pooled_size, spread
 
 
 def min_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return the smallest value of each window."""
-    return -maximum(-x, on(spec, x))
+    x, win = framed(x, spec)
+    return -maximum(-x, win)
 
 
 def real_numbers(x: Tensor, spec: PoolSpec, value: float) -> tuple[Tensor, Tensor | None]:
     """Return every window's numbers, the padding holding `value`, and which are pixels (None: all of them)."""
-    win = on(spec, x)
+    x, win = framed(x, spec)
     mask = real(x, win) if any(map(any, with_overhang(win, axes_of(x)))) else None
     return gather(x, win, value), mask
 
@@ -48,6 +51,37 @@ def lse_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     return channels_second(((torch.logsumexp(r * wide, 0) - log) / r).to(x.dtype))
 
 
+def power_mean(x: Tensor, spec: PoolSpec, p: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Return (mean max(x, ε)^p)^(1/p) of each window's pixels, as exp of a log-sum-exp."""
+    numbers, mask = real_numbers(x, spec, 1.0)
+    wide = numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers
+    powers = p.to(wide.dtype) * wide.clamp_min(epsilon).log()
+    if mask is not None:
+        powers = powers.masked_fill(~mask, float("-inf"))
+    size = len(numbers) if mask is None else mask.sum(0).to(wide.dtype)
+    mean = (torch.logsumexp(powers, 0) - torch.as_tensor(size, dtype=wide.dtype, device=x.device).log()) / p
+    # a copy: exp keeps its output for the backward pass, and an in-place change may follow
+    return channels_second(mean.exp().to(x.dtype, copy=True))
+
+
+def fractional_max(x: Tensor, spec: PoolSpec, training: bool = False) -> Tensor:
+    """Return the maximum of each window of uneven distance; u is drawn for each map (training) or 1/2 (eval).
+
+    torch draws in eval mode, too; here its samples are given.
+    """
+    sizes, axes = pooled_size(spec, axes_of(x)), x.dim() - 2
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    draws = (*x.shape[:2], max(axes, 2))
+    u = torch.rand(draws, dtype=wide.dtype, device=x.device) if training else wide.new_full(draws, 0.5)
+    kernel = spread(spec.kernel, axes, 1)
+    if axes == 1:  # as a picture of one row
+        y = F.fractional_max_pool2d(wide.unsqueeze(2), (1, *kernel), (1, *sizes), _random_samples=u).squeeze(2)
+    else:
+        native = F.fractional_max_pool2d if axes == 2 else F.fractional_max_pool3d
+        y = native(wide, kernel, sizes, _random_samples=u)
+    return y.to(x.dtype)
+
+
 def mixed_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return alpha · max + (1 − alpha) · mean of each window's pixels."""
     return blend(x, spec, spec.option("alpha"))
@@ -55,7 +89,8 @@ def mixed_pool(x: Tensor, spec: PoolSpec) -> Tensor:
 
 def blend(x: Tensor, spec: PoolSpec, share: float | Tensor) -> Tensor:
     """Return share · max + (1 − share) · mean of each window's pixels."""
-    return share * maximum(x, on(spec, x)) + (1 - share) * avg_real(x, on(spec, x))
+    x, win = framed(x, spec)
+    return share * maximum(x, win) + (1 - share) * avg_real(x, win)
 
 
 def stochastic_pool(x: Tensor, spec: PoolSpec, training: bool = False) -> Tensor:

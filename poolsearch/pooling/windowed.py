@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import axes_of, channels_second, gather, on, pad, real, with_overhang
+from poolsearch.pooling.geometry import axes_of, channels_second, framed, gather, on, pad, real, with_overhang
 from poolsearch.windows import Window
 
 _MAX: tuple[Callable[..., Tensor], ...] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
@@ -22,15 +22,14 @@ _AVG: tuple[Callable[..., Tensor], ...] = (F.avg_pool1d, F.avg_pool2d, F.avg_poo
 
 def max_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return the largest value of each window; padding never wins, the gradient goes to the first winner."""
-    return maximum(x, on(spec, x))
+    return maximum(*framed(x, spec))
 
 
 def maximum(x: Tensor, win: Window) -> Tensor:
     """Return the maximum of each window of a window given in numbers."""
     native = _MAX[len(win.kernel) - 1]
     if win.symmetric:
-        begins = tuple(b for b, _ in win.padding)
-        return native(x, win.kernel, win.stride, begins, win.dilation, ceil_mode=win.ceil)
+        return native(x, win.kernel, win.stride, win.begins, win.dilation, ceil_mode=win.ceil)
     padded = pad(x, with_overhang(win, axes_of(x)), float("-inf"))
     return native(padded, win.kernel, win.stride, 0, win.dilation)
 
@@ -39,7 +38,15 @@ def avg_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return the mean of each window. Counted padding is zeros in the sum and in the divisor; ceil's overhang never.
 
     With explicit or SAME padding the mean of the map is divided by the mean of what counts, which is the same rule.
+    Option `divisor` divides every sum by itself instead.
     """
+    if divisor := spec.option("divisor"):
+        x, win = framed(x, spec)
+        elements = torch.Size(win.kernel).numel()
+        padded = pad(x, with_overhang(win, axes_of(x)))
+        return _AVG[len(win.kernel) - 1](padded, win.kernel, win.stride) * (elements / divisor)
+    if spec.border:
+        return avg_real(*framed(x, spec))
     return average(x, on(spec, x), spec.counted)
 
 
@@ -52,8 +59,7 @@ def average(x: Tensor, win: Window, counted: bool) -> Tensor:
     """Return the mean of each window of a window given in numbers."""
     native = _AVG[len(win.kernel) - 1]
     if win.symmetric:
-        begins = tuple(b for b, _ in win.padding)
-        return native(x, win.kernel, win.stride, begins, win.ceil, counted)
+        return native(x, win.kernel, win.stride, win.begins, win.ceil, counted)
     sizes = axes_of(x)
     ones = x.new_ones((1, 1, *sizes))
     if counted:
@@ -68,21 +74,17 @@ def average(x: Tensor, win: Window, counted: bool) -> Tensor:
 def lp_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return (Σ |x|^norm)^(1/norm) of each window: the sum form of torch and ONNX, with |x|, so never NaN.
 
-    Each map is divided by its largest |x| first, so that neither 1e-23 vanishes nor 1e20 overflows; the gradient of
+    Each window is divided by its largest |x| first, so that neither 1e-23 vanishes nor 1e20 overflows; the gradient of
     an all-zero window is zero. Unlike torch's lp_pool2d, ceil mode does not inflate the last windows.
     """
-    win, norm = on(spec, x), spec.option("norm")
-    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-    magnitude = wide.abs()
-    maps = tuple(range(2, x.dim()))
-    largest = magnitude.detach().amax(maps, keepdim=True).clamp_min(torch.finfo(wide.dtype).tiny)
-    native = _AVG[len(win.kernel) - 1]
-    powered = pad((magnitude / largest).pow(norm), with_overhang(win, axes_of(x)))
-    mean = native(powered, win.kernel, win.stride)
-    some = mean > 0
-    elements = float(torch.Size(win.kernel).numel())
-    root = torch.where(some, mean, 1.0).mul(elements).pow(1.0 / norm)
-    return (torch.where(some, root, 0.0) * largest).to(x.dtype)
+    norm = spec.option("norm")
+    numbers = gather(*framed(x, spec))
+    wide = (numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers).abs()
+    largest = wide.detach().amax(0)
+    some = largest > 0
+    scaled = wide / torch.where(some, largest, 1.0)
+    root = torch.where(some, scaled.pow(norm).sum(0), 1.0).pow(1.0 / norm)
+    return channels_second((torch.where(some, root, 0.0) * largest).to(x.dtype))
 
 
 def soft_pool(x: Tensor, spec: PoolSpec) -> Tensor:
@@ -91,9 +93,13 @@ def soft_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     The softmax subtracts each window's own maximum, so it is finite for any spread (the ratio form exp(x)·x / exp(x)
     overflows at 10 in float16). Its gradient may be negative for small values of a window.
     """
-    win = on(spec, x)
+    x, win = framed(x, spec)
     values = gather(x, win)
-    logits = values * spec.option("beta")
+    return weighted(values, values * spec.option("beta"), x, win)
+
+
+def weighted(values: Tensor, logits: Tensor, x: Tensor, win: Window) -> Tensor:
+    """Return Σ softmax(logits) values over the windows (window elements, N, *output, C) of x; padding has no weight."""
     if any(map(any, with_overhang(win, axes_of(x)))):
         logits = logits.masked_fill(~real(x, win), float("-inf"))
     return channels_second((torch.softmax(logits, 0) * values).sum(0))

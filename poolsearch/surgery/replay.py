@@ -6,7 +6,7 @@ from math import inf, prod
 
 from poolsearch.errors import SiteError, WindowError
 from poolsearch.surgery.trace import Call, Trace
-from poolsearch.windows import Field, pooled_size, window
+from poolsearch.windows import Field, pooled_size, seen_through
 
 Shape = tuple[int, ...]
 
@@ -95,18 +95,13 @@ def fields(trace: Trace, shapes: list[Shape]) -> list[Field]:
 
 
 def _through(call: Call, field: Field, x: Shape) -> Field:
-    if call.spec is not None and call.spec.kernel + call.spec.stride:
-        win = window(call.spec, x[2:])
-        if call.spec.kind == "max-blur":  # the maximum at stride 1, then the filter with the stride
-            taps = int(call.spec.option("taps"))
-            field = field.through(win.kernel[0], 1, win.padding[0][0])
-            return field.through(taps, win.stride[0], (taps - 1) // 2)
-        return field.through(win.kernel[0], win.stride[0], win.padding[0][0], win.dilation[0])
+    if call.spec is not None:
+        return seen_through(call.spec, field, x[2:])
     if call.window is not None:
         win = call.window
         return field.through(win.kernel[0], win.stride[0], win.padding[0][0], win.dilation[0])
     if call.target and call.target != (1, 1):  # adaptive: bins of about n / target pixels
         return field.through(-(-x[2] // call.target[0]), max(1, x[2] // call.target[0]))
-    if call.target or call.op in ("flatten", "linear") or call.spec is not None:
+    if call.target or call.op in ("flatten", "linear"):
         return Field(inf, -inf, inf)
     return field

@@ -136,10 +136,10 @@ def _spec(site: Site, kind: str, kernel: int, stride: int) -> PoolSpec:
     """
     if kind == "conv" and site.form == "convolution" and site.published:
         return replace(site.published, stride=(stride,))
-    if kind == "subsample":
-        return PoolSpec.of(kind, stride=stride)
     if KINDS[kind].reduces == "map":
         return PoolSpec(kind)
+    if "kernel" not in KINDS[kind].takes:
+        return PoolSpec.of(kind, stride=stride)
     kernel = min(KINDS[kind].kernels or (kernel,), key=lambda there: abs(there - kernel))
     published = site.published
     if published and (kind, (kernel,), (stride,)) == (published.kind, published.kernel, published.stride):

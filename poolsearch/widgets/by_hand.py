@@ -2,39 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import hashlib
+from dataclasses import asdict, dataclass
 from typing import Literal
 
+import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from poolsearch import datasets
-from poolsearch.kinds import KINDS, Option
-from poolsearch.plan import SAME, PoolSpec
-from poolsearch.pooling.stage import FORMS, stage
+from poolsearch.kinds import KINDS, Kind, Option
+from poolsearch.plan import BORDERS, SAME, PoolSpec
+from poolsearch.pooling.frameworks import compare
+from poolsearch.pooling.sight import sizes_of
+from poolsearch.pooling.stage import stage
 from poolsearch.rows import Array
-from poolsearch.widgets.controls import choose, toggle
-from poolsearch.windows import effective, window
+from poolsearch.widgets.controls import choose, hidden, select, toggle
+from poolsearch.widgets.upload import kept_picture, own_picture, tile
+from poolsearch.windows import effective, pooled_size, window
 
-PICTURES = {"Temple": "temple", "Flower": "flower", "Digit": "digit"}
+PICTURES = {"Temple": "temple", "Flower": "flower", "Digit": "digit", "Sensor trace": "trace", "Ones": "ones"}
+VIEWS = ("Forward", "Backward", "Frameworks")
+_PAGE = {"window": "", "learned": ", learned", "anti-aliased": ", anti-aliased", "head": ", head", "channels": ""}
 
 
-def window_picker() -> tuple[str, PoolSpec]:
-    """Return the picture and the pooling chosen in the sidebar. Raises PlanError when that can't be."""
-    shown = {KINDS[kind].label: kind for kind in FORMS}
-    picture = choose("Image", list(PICTURES), "image")
-    kind = shown[
-        st.sidebar.pills("Pooling", list(shown), default="Max", required=True, key="pooling", bind="query-params")
-    ]
+@dataclass(frozen=True)
+class Choice:
+    """What the sidebar says."""
+
+    picture: str  # its name, or the digest of the visitor's own
+    own: Array | None  # (8, 8), the visitor's own
+    view: str
+    predict: bool
+    spec: PoolSpec
+
+
+def label(kind: Kind) -> str:
+    """Return what a kind is called in the list: its family behind its name, where the name does not say it."""
+    family = "" if kind.family in kind.label.lower() else _PAGE[kind.family]
+    return f"{kind.label}{family}"
+
+
+LABELS = {label(kind): name for name, kind in KINDS.items()}
+
+
+def picker() -> Choice:
+    """Return the picture, the pooling and the view chosen in the sidebar. Raises PlanError when that can't be."""
+    own = kept_picture()
+    names = ["Yours", *PICTURES] if own else list(PICTURES)
+    name = select("Image", names, "image")
+    kind = LABELS[select("Pooling", list(LABELS), "pooling")]
     takes = KINDS[kind].takes
-    kernel = choose("Kernel", [2, 3, 4, 5], "kernel") if "kernel" in takes else ()
-    stride = choose("Stride", [1, 2, 3], "stride", 2) if "stride" in takes else ()
+    kernels = [n for n in (2, 3, 4, 5, 6) if n in (KINDS[kind].kernels or (2, 3, 4, 5))]
+    kernel = choose("Kernel", kernels, "kernel") if "kernel" in takes else 0
+    stride = choose("Stride", [1, 2, 3, 4], "stride", 2) if "stride" in takes else ()
     padding = _amount(choose("Padding", ["0", "1", "2", *SAME], "padding")) if "padding" in takes else 0
-    ceil = toggle("Round size up (ceil mode)", "ceil") if "ceil" in takes else False
-    counted = toggle("Count the padding's zeros", "counted", True) if "uncounted" in takes else True
-    dilation = choose("Dilation", [1, 2, 3], "dilation") if "dilation" in takes else ()
     options = {option.name: _option(option) for option in KINDS[kind].options}
-    spec = PoolSpec.of(kind, kernel, stride, padding, dilation, ceil=ceil, counted=counted, options=options)
-    return PICTURES[picture], spec
+    view = select("View", VIEWS, "view")
+    predict = toggle("Predict first", "predict") if view == "Forward" else False
+    box = st.sidebar.expander("More about the window") if _has_more(takes) else st.sidebar
+    spec = _spec(kind, kernel, stride, padding, options, PICTURES.get(name) == "trace", box)
+    st.sidebar.caption(_about(KINDS[kind]))
+    own_picture()
+    if own and name == "Yours":
+        return Choice(own.sha, tile(own, 8, 8).mean(0), view, predict, spec)
+    return Choice(PICTURES[name], None, view, predict, spec)
+
+
+def _about(kind: Kind) -> str:
+    """Return the formula of a kind, where it is from, and what to know."""
+    return " ".join(
+        part if part.endswith(".") else f"{part}." for part in (kind.formula, kind.source, kind.note) if part
+    )
+
+
+def _has_more(takes: tuple[str, ...]) -> bool:
+    more = {"kernel": "across", "padding": "border", "ceil": "ceil", "uncounted": "counted", "dilation": "dilation"}
+    return any(word in takes and not hidden(key) for word, key in more.items())
+
+
+def _spec(
+    kind: str,
+    kernel: int,
+    stride: int | tuple[()],
+    padding: int | str,
+    options: dict[str, float],
+    one_axis: bool,
+    box: DeltaGenerator,
+) -> PoolSpec:
+    """Return the spec, with what stands under "More about the window"."""
+    takes = KINDS[kind].takes
+    sides = [n for n in (1, 2, 3, 4, 5, 6) if n in (KINDS[kind].kernels or (1, 2, 3, 4, 5))]
+    across = choose("Kernel width", ["same", *sides], "across", where=box) if kernel and not one_axis else "same"
+    border = choose("What stands in the padding", ["usual", *BORDERS], "border", where=box) if padding else "usual"
+    dilation = choose("Dilation", [1, 2, 3], "dilation", where=box) if "dilation" in takes else ()
+    ceil = toggle("Round size up (ceil mode)", "ceil", where=box) if "ceil" in takes else False
+    counted = toggle("Count the padding's zeros", "counted", True, where=box) if "uncounted" in takes else True
+    sizes = () if not kernel else (kernel,) if across == "same" else (kernel, int(across))
+    return PoolSpec.of(
+        kind, sizes, stride, padding, dilation, ceil=ceil, counted=counted,
+        border="" if border == "usual" else border, options=options,
+    )  # fmt: skip
 
 
 def _amount(padding: str) -> int | str:
@@ -44,34 +112,55 @@ def _amount(padding: str) -> int | str:
 def _option(option: Option) -> float:
     as_number = int if option.whole else float
     low, high, default, step = (as_number(n) for n in (option.low, option.high, option.default, option.step))
+    if hidden("options"):
+        return float(st.query_params.get(option.name, default))
     return st.sidebar.number_input(
         option.name.capitalize(), low, high, default, step, help=option.help, key=option.name, bind="query-params"
     )
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def stage_of(picture: str, spec: str) -> dict[str, object]:
-    """Return the stage of a pooling on an 8x8 picture, as the component draws it."""
-    shown = stage(small_picture(picture), PoolSpec.parse(spec))
+def stage_of(picture: str, _own: Array | None, spec: str, backward: bool) -> dict[str, object]:
+    """Return the stage of a pooling on a small picture, as the component draws it."""
+    shown = stage(small_picture(picture) if _own is None else _own, PoolSpec.parse(spec), backward)
     cells = [
         {
+            **asdict(cell),
             "terms": [[term.row, term.column, term.value, term.weight] for term in cell.terms],
-            "divisor": cell.divisor,
-            "winner": cell.winner,
         }
         for cell in shown.cells
     ]
-    return {**asdict(shown), "cells": cells}
+    return {**asdict(shown), "cells": cells, "backward": backward}
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def comparison_of(picture: str, _own: Array | None, spec: str) -> dict[str, object]:
+    """Return the same layer in three frameworks, as the component draws it."""
+    pixels = small_picture(picture) if _own is None else _own
+    grids = compare(pixels, PoolSpec.parse(spec))
+    numbers = [value for grid in grids for row in grid.values or () for value in row]
+    key = hashlib.sha256(pixels.tobytes() + spec.encode()).hexdigest()[:12]
+    limits = [min(0.0, *numbers), max(1.0, *numbers)] if numbers else [0.0, 1.0]
+    return {"grids": [asdict(grid) for grid in grids], "range": limits, "id": key}
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def small_picture(name: str) -> Array:
-    """Return an 8x8 picture, (8, 8) from 0 to 1: a real digit, or a photograph's middle in grey."""
+    """Return a small picture from 0 to 1: a digit or a photograph's middle (8, 8), ones, or a trace (1, 24)."""
     if name == "digit":
         digit: Array = datasets.scans()[0][5].numpy()
         return digit
+    if name == "ones":
+        return np.ones((8, 8), np.float32)
+    if name == "trace":
+        return datasets.trace()
     grey: Array = datasets.photograph(name, 8, 8).mean(0)
     return grey
+
+
+def drawn(shown: dict[str, object], predict: bool) -> dict[str, object]:
+    """Return a stage with or without its outputs hidden until they are asked for."""
+    return {**shown, "predict": predict, "id": f"{shown['id']}{'-predict' * predict}"}
 
 
 def badges(stage: dict[str, object]) -> list[tuple[str, Literal["blue", "orange", "gray"]]]:
@@ -81,14 +170,31 @@ def badges(stage: dict[str, object]) -> list[tuple[str, Literal["blue", "orange"
     return [(f"{into} → {out} numbers", "blue"), (f"{100 * out / into:.0f} % kept", "orange")]
 
 
-def size_formula(stage: dict[str, object], spec: PoolSpec) -> str:
+def size_formula(picture: str, own: Array | None, spec: PoolSpec) -> str:
     """Return the output size as a formula with this choice's numbers filled in."""
-    if spec.kind.startswith("global-"):
+    shape = (small_picture(picture) if own is None else own).shape
+    sizes, kind = sizes_of((shape[0], shape[1])), KINDS[spec.kind]
+    if kind.channels == "pyramid":
+        bins = [n ** len(sizes) for n in range(1, int(spec.option("levels")) + 1)]
+        return f"{' + '.join(map(str, bins))} = {sum(bins)} numbers a channel, for any size"
+    if kind.channels == "double":
+        return "two numbers a channel: the window is the whole map"
+    if kind.reduces == "map":
         return "output size = 1: the window is the whole map"
-    grid, out = stage["input"], stage["output"]
-    assert isinstance(grid, tuple | list) and isinstance(out, tuple | list)
-    win = window(spec, (len(grid), len(grid[0])))
-    begin, end = win.padding[0]
+    if kind.reduces == "channels":
+        return "the map keeps its size; each column is a channel"
+    out = pooled_size(spec, sizes)
+    if kind.reduces == "bins":
+        return f"output size = {out[0]}, as asked: the bins fit themselves to the map"
+    if kind.reduces == "ratio":
+        return f"output size = ⌊{sizes[0]} · {spec.option('ratio'):g}⌋ = {out[0]}"
+    win = window(spec, sizes)
+    if "kernel" not in kind.takes:
+        return f"output size = ⌈{sizes[0]} / {win.stride[0]}⌉ = {out[0]}"
     signs = ("⌈", "⌉") if win.ceil else ("⌊", "⌋")
-    inner = f"({len(grid)} + {begin + end} − {effective(win.kernel[0], win.dilation[0])}) / {win.stride[0]}"
-    return f"output size = {signs[0]}{inner}{signs[1]} + 1 = {len(out)}"
+    written = []
+    for axis, size in enumerate(sizes):
+        begin, end = win.padding[axis]
+        inner = f"({size} + {begin + end} − {effective(win.kernel[axis], win.dilation[axis])}) / {win.stride[axis]}"
+        written.append(f"{signs[0]}{inner}{signs[1]} + 1 = {out[axis]}")
+    return f"output size = {written[0]}" if len(set(written)) == 1 else f"height {written[0]}, width {written[1]}"

@@ -1,4 +1,4 @@
-"""Sidebar controls that are kept in the URL, and that a link may hide: `?kernel=3&hide=kernel,stride`.
+"""Controls that are kept in the URL, and that a link may hide: `?kernel=3&hide=kernel,stride`.
 
 A hidden control is not drawn; its value is still the link's, or its default. Each control's key is the name of its
 query parameter and the name that `hide=` takes.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 T = TypeVar("T")
 
@@ -25,14 +26,15 @@ def _linked(key: str, options: Sequence[T], default: T) -> T:
     return next((option for option in options if str(option) == asked), default)
 
 
-def choose(label: str, options: Sequence[T], key: str, default: T | None = None, help: str | None = None) -> T:
+def choose(
+    label: str, options: Sequence[T], key: str, default: T | None = None, where: DeltaGenerator | None = None
+) -> T:
     """Return the choice of a row of buttons."""
     first = options[0] if default is None else default
     if hidden(key):
         return _linked(key, options, first)
-    return st.sidebar.segmented_control(
-        label, options, default=first, required=True, key=key, bind="query-params", help=help
-    )
+    place = where or st.sidebar
+    return place.segmented_control(label, options, default=first, required=True, key=key, bind="query-params")
 
 
 def select(label: str, options: Sequence[str], key: str, default: str | None = None) -> str:
@@ -43,11 +45,11 @@ def select(label: str, options: Sequence[str], key: str, default: str | None = N
     return st.sidebar.selectbox(label, options, list(options).index(first), key=key, bind="query-params")
 
 
-def toggle(label: str, key: str, value: bool = False, help: str | None = None) -> bool:
+def toggle(label: str, key: str, value: bool = False, where: DeltaGenerator | None = None) -> bool:
     """Return the state of a switch."""
     if hidden(key):
         return st.query_params.get(key, str(value)).lower() == "true"
-    return st.sidebar.toggle(label, value, key=key, bind="query-params", help=help)
+    return (where or st.sidebar).toggle(label, value, key=key, bind="query-params")
 
 
 def slide(label: str, low: int, high: int, key: str, value: int = 0) -> int:

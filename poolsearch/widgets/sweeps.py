@@ -52,10 +52,9 @@ def _new_sweep() -> None:
     data = st.selectbox("Data", list(DATASETS), key="new-data")
     trials = st.number_input("Trials", 2, _TRIALS_MOST, 24, key="new-trials")
     epochs = st.number_input("Epochs a trial", 1, _EPOCHS_MOST, 3, key="new-epochs")
-    kinds = st.pills(
-        "Poolings", WINDOWED, format_func=lambda kind: KINDS[kind].label, selection_mode="multi",
-        default=["max", "avg", "lp", "max-blur", "conv"], key="new-kinds",
-    )  # fmt: skip
+    kinds = st.multiselect(
+        "Poolings", WINDOWED, ["max", "avg", "lp", "max-blur", "conv"], lambda kind: KINDS[kind].label, key="new-kinds"
+    )
     try:
         config = _config(name, network, data, int(trials), int(epochs), tuple(kinds))
         seconds, source = launch.estimate(config)

@@ -4,6 +4,7 @@ import re
 import socket
 
 import pytest
+from acts import choose, go, idle, press, stage
 from playwright.sync_api import expect
 
 PAGES = {
@@ -16,29 +17,6 @@ PAGES = {
 }
 
 
-def stage(tab):
-    """Wait for the stage and return its canvas."""
-    canvas = tab.locator("canvas[data-state]").first
-    canvas.wait_for(timeout=60_000)
-    return canvas
-
-
-def press(tab, key, text):
-    """Click a choice of a widget."""
-    tab.locator(f".st-key-{key}").get_by_text(text, exact=True).click()
-
-
-def go(tab, title):
-    """Click a page in the navigation, and wait for its title."""
-    tab.get_by_test_id("stTopNavLink").filter(has_text=title).click()
-    expect(tab.get_by_role("heading", name=title, exact=True)).to_be_visible()
-
-
-def idle(tab):
-    """Wait until no script is running."""
-    expect(tab.get_by_test_id("stStatusWidget")).to_have_count(0)
-
-
 # -------------------------------------------------------------------------------------------------- the whole circle
 
 
@@ -46,7 +24,7 @@ def test_all_five_pages_by_clicking_and_back_to_the_backbone_with_a_front_point(
     tab.goto("/")
     stage(tab)
     expect(tab.locator("#arith")).to_contain_text("max(")
-    press(tab, "pooling", "Average")
+    choose(tab, "pooling", "Average")
     expect(tab.locator("#arith")).to_contain_text("÷ 4")
 
     go(tab, "Backbone")
