@@ -40,7 +40,7 @@ faults: .venv/dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements.txt requirements-dev.txt | python
+.venv/dev: requirements.txt requirements-dev.txt requirements-release.txt | python
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch .venv/app $@

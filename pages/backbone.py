@@ -3,8 +3,9 @@
 import streamlit as st
 
 from poolsearch import figures
+from poolsearch.measure.advice import advice
 from poolsearch.measure.cost import layer_rows, totals
-from poolsearch.widgets import backbone, variants
+from poolsearch.widgets import backbone, take, variants
 
 name, plan, refused = backbone.backbone_picker()
 rows, published = layer_rows(plan), layer_rows(plan.published)
@@ -24,8 +25,13 @@ st.plotly_chart(figure, key="strip", config={"displayModeBar": False}, theme=Non
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.code(str(plan), language=None, wrap_lines=True)
-    if st.button("Compare feature maps", icon=":material/blur_on:"):
+    if st.button("Compare A and B", icon=":material/compare_arrows:"):
+        st.switch_page("../pages/compare.py")
+    if st.button("Feature maps", icon=":material/blur_on:"):
         st.switch_page("../pages/maps.py")
+    take.take_along(plan, rows)
+for sentence in advice(plan):
+    st.caption(f":material/lightbulb: {sentence}")
 with st.expander("Every layer, for one image in float32"):
     st.dataframe(backbone.table(rows), hide_index=True)
     st.caption(f'The same in a shell: `python -m poolsearch cost "{plan}"`')

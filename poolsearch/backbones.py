@@ -1,4 +1,4 @@
-"""What can be opened: our smallnet and torchvision's networks, each a builder with its usual input size.
+"""What can be opened: our smallnet, torchvision's networks and timm's, each a builder with its usual input size.
 
 Covers building (seeded, on any device) and what a builder can't take. Where a backbone pools is found in
 `poolsearch.surgery`, not declared here.
@@ -6,13 +6,18 @@ Covers building (seeded, on any device) and what a builder can't take. Where a b
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from poolsearch import vision
 from poolsearch.errors import PlanError, unknown
@@ -65,7 +70,15 @@ class Backbone:
 
 
 def _torchvision(name: str, channels: int, classes: int) -> nn.Module:
-    module: nn.Module = vision.models().get_model(name, weights=None, num_classes=classes)
+    # these two warn when it is left open how they draw their weights
+    options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    module: nn.Module = vision.models().get_model(name, weights=None, num_classes=classes, **options)
+    return module
+
+
+def _timm(name: str, channels: int, classes: int) -> nn.Module:
+    vision.models()  # timm imports torchvision
+    module: nn.Module = import_module("timm").create_model(name, num_classes=classes, in_chans=channels)
     return module
 
 
@@ -73,6 +86,8 @@ def _published(name: str, label: str, source: str) -> Backbone:
     return Backbone(label, partial(_torchvision, name), (3, 224, 224), 1000, source=source)
 
 
+# What the pages name first. All of torchvision's classification networks are known by their names there, and timm's,
+# where timm is installed, as timm.NAME.
 BACKBONES: dict[str, Backbone] = {
     "smallnet": Backbone("SmallNet", SmallNet, (1, 20, 20), 10, any_channels=True, source="Poolsearch"),
     "resnet18": _published("resnet18", "ResNet-18", "He et al. 2016, arXiv:1512.03385"),
@@ -82,11 +97,31 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
+@cache
+def known() -> tuple[str, ...]:
+    """Return the name of every backbone that can be opened: ours, torchvision's, and timm's where it is installed."""
+    models = vision.models()
+    names = [*BACKBONES, *(name for name in models.list_models(module=models) if name not in BACKBONES)]
+    if find_spec("timm"):
+        names += [f"timm.{name}" for name in import_module("timm").list_models()]
+    return tuple(names)
+
+
+@cache
 def backbone(name: str) -> Backbone:
     """Return the record of a backbone. Raises PlanError for an unknown name, with the nearest known one."""
-    if name not in BACKBONES:
-        raise PlanError(unknown("backbone", name, BACKBONES))
-    return BACKBONES[name]
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if name.startswith("timm.") and not find_spec("timm"):
+        raise PlanError(f"'{name}' needs timm, which is not installed. Install it with: pip install timm==1.0.31.")
+    if name not in known():
+        raise PlanError(unknown("backbone", name, [*BACKBONES, *(n for n in known() if not n.startswith("timm."))]))
+    if name.startswith("timm."):
+        short = name.removeprefix("timm.")
+        size = import_module("timm").get_pretrained_cfg(short).input_size
+        return Backbone(name, partial(_timm, short), size, 1000, any_channels=True, source="timm")
+    crop = vision.models().get_model_weights(name).DEFAULT.transforms.keywords["crop_size"]
+    return Backbone(name, partial(_torchvision, name), (3, crop, crop), 1000, source="torchvision")
 
 
 def published(text: str) -> Plan:
@@ -106,6 +141,27 @@ def published(text: str) -> Plan:
 def build(plan: Plan, classes: int | None = None, seed: int = 0, device: str = "cpu") -> nn.Module:
     """Return the published network of a Plan, with the random weights of this seed (no weights on 'meta')."""
     record = backbone(published(str(plan.published)).backbone)
-    with torch.random.fork_rng(devices=[]), torch.device(device):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.device(device):
+        warnings.simplefilter("ignore")  # timm and torchvision warn about their own past
         torch.manual_seed(seed)
-        return record.build(plan.size[0], classes or record.classes)
+        if device != "meta":
+            return record.build(plan.size[0], classes or record.classes)
+        with _WithoutDrawing():
+            return record.build(plan.size[0], classes or record.classes).to("meta")
+
+
+class _WithoutDrawing(TorchFunctionMode):
+    """Builds on meta: weights are not drawn, and the small tensors that a builder reads its depths from are real."""
+
+    drawn = frozenset({"normal_", "uniform_", "trunc_normal_", "fill_", "zero_", "erfinv_", "clamp_", "mul_", "add_"})
+    read = frozenset({"linspace", "arange", "tensor", "as_tensor"})
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in self.drawn and args and isinstance(args[0], Tensor) and args[0].is_meta:
+            return args[0]
+        if name in self.read:
+            kwargs = {**(kwargs or {}), "device": "cpu"}
+        return func(*args, **(kwargs or {}))

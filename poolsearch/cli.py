@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
 import typer
@@ -94,7 +95,7 @@ def cost(
         return show(
             {
                 "plan": str(wanted),
-                "layers": [asdict(row) for row in rows],
+                "layers": [{**asdict(row), "intensity": row.intensity} for row in rows],
                 "totals": asdict(mine),
                 "published": asdict(theirs),
             }
@@ -120,6 +121,70 @@ def poolings(
     if markdown:
         return print(kinds_markdown(KINDS), end="")
     return console().print(kinds_table(KINDS))
+
+
+@app.command()
+@refusing
+def inventory(
+    target: Annotated[str, typer.Argument(help="a .safetensors, .pt, .pth or .onnx file, a backbone, or a folder")],
+    backbone: Annotated[str, typer.Option("--backbone", help="the backbone or Plan that the weights are of")] = "",
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
+) -> None:
+    """List the poolings and parameters in a model file, a backbone, or each model file of a folder."""
+    from poolsearch.inventory_words import inventory_cells, inventory_lines, inventory_markdown
+    from poolsearch.measure.inventory import inventory as look
+    from poolsearch.rows import Inventory
+    from poolsearch.tables import cells_table, console, differences_table
+
+    found = look(target, backbone)
+    wrong = found.differences if isinstance(found, Inventory) else ()
+    if as_json:
+        show(asdict(found) if isinstance(found, Inventory) else [asdict(row) for row in found])
+    elif markdown:
+        print(inventory_markdown(found), end="")
+    else:
+        if isinstance(found, Inventory):
+            print("\n".join(inventory_lines(found)))
+        if isinstance(found, Inventory) and found.differences:
+            console().print(differences_table(found.plan, found.differences))
+        elif not isinstance(found, Inventory) or found.poolings is not None:
+            console().print(cells_table(*inventory_cells(found)))
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+@refusing
+def rebuild(
+    plan: Annotated[str, typer.Argument(help='as in "resnet18/3x224x224: stem=max-blur k3 s2 p1"')],
+    out: Annotated[Path, typer.Option(help="safetensors file to write")],
+    weights: Annotated[str, typer.Option(help="DEFAULT or a name of torchvision's, or a file; none: random")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a Plan's network with published weights: every weight kept, only the poolings changed."""
+    from poolsearch import checkpoint
+    from poolsearch.backbones import backbone
+    from poolsearch.plan import Plan
+    from poolsearch.surgery import check
+    from poolsearch.surgery import rebuild as rebuilt
+    from poolsearch.surgery.published import published_weights
+    from poolsearch.tables import console, differences_table, size
+    from poolsearch.weights import differences
+
+    wanted = check(Plan.parse(plan))
+    given = published_weights(wanted, weights) if weights else None
+    if given is not None:
+        own = {key: value.shape for key, value in rebuilt(wanted.published, device="meta").state_dict().items()}
+        if found := differences(own, {key: value.shape for key, value in given.items()}):
+            console().print(differences_table(str(wanted.published), found))
+            raise typer.Exit(1)
+    classes = backbone(wanted.backbone).classes
+    checkpoint.save(rebuilt(wanted, published=given), wanted, classes, out)
+    done = {"plan": str(wanted), "weights": weights or "random", "file": str(out), "bytes": out.stat().st_size}
+    if as_json:
+        return show(done)
+    return console().print(f"{out}: {wanted}, weights {done['weights']}, {size(out.stat().st_size)}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What each pooling costs, as `benchmarks/pooling.py --write` measured it: the figures, the machine and the day."""
+"""What each pooling costs, as `benchmarks/pooling.py --write` measured it, and how large each network is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("costs.json")
+NETWORKS = Path(__file__).with_name("networks.json")  # written by benchmarks/surgery.py --write
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,12 @@ class Cost:
 def measured() -> dict[str, Cost]:
     """Return the cost of each kind that was measured."""
     return {name: Cost(row["ratio"], row["kept"]) for name, row in _content()["kinds"].items()}
+
+
+@lru_cache(maxsize=1)
+def networks() -> dict[str, tuple[int, int]]:
+    """Return (parameters, MACs at the published input size) of the networks that were opened once, by name."""
+    return {name: (row[0], row[1]) for name, row in json.loads(NETWORKS.read_text(encoding="utf-8")).items()}
 
 
 def measured_where() -> str:

@@ -45,6 +45,10 @@ class PictureError(PoolsearchError):
     """A file that is no picture, or one that is too large, cut short or broken."""
 
 
+class WeightsError(PoolsearchError):
+    """A model file that is broken, holds more than numbers, or does not fit."""
+
+
 def unknown(what: str, got: str, possible: Iterable[str], where: str = "") -> str:
     """Return the sentence for an unknown word: what was got, the nearest legal word, all the legal words."""
     words = list(possible)

@@ -99,7 +99,7 @@ def shape_strip(
         name=f"{variant.upper()}",
         width=0.66,
         marker={"color": colours[variant], "opacity": [1.0 if row.site else 0.45 for row in shown]},
-        text=[str(row.width) for row in shown],
+        text=[str(row.width) if len(shown) <= 40 or new else "" for row, new in zip(shown, _new_widths(shown))],
         textposition="outside",
         textfont={"size": _FONT},
         cliponaxis=False,
@@ -108,13 +108,23 @@ def shape_strip(
     )
     figure.update_layout(barmode="overlay", bargap=0)
     ticks = [index for index, row in enumerate(shown) if row.site and (not index or shown[index - 1].site != row.site)]
+    if len(shown) > 40:  # only where the map shrinks, or names would stand on each other
+        shrinks = _new_widths(shown)
+        ticks = [index for index in ticks if shrinks[index]]
     # names of neighbouring bars stand on two lines, or they would overlap
-    low = [i > 0 and ticks[i] - ticks[i - 1] < 3 and i % 2 == 1 for i in range(len(ticks))]
+    near = max(3, len(shown) // 11)
+    low = [i > 0 and ticks[i] - ticks[i - 1] < near and i % 2 == 1 for i in range(len(ticks))]
     names = [f"{'<br>' * below}<b>{shown[index].site}</b>" for index, below in zip(ticks, low, strict=True)]
     figure.update_xaxes(tickvals=ticks, ticktext=names, showgrid=False, tickangle=0)
     highest = max([row.width for row in shown] + [value or 0 for value in outline])
     figure.update_yaxes(title={"text": "map width, pixels"}, range=[0, highest * 1.15])
+    figure.update_traces(constraintext="none", textangle=0, selector={"type": "bar"})
     return figure
+
+
+def _new_widths(rows: Sequence[LayerRow]) -> list[bool]:
+    """Return, for each layer, whether its map is narrower than the one before it."""
+    return [not index or row.width < rows[index - 1].width for index, row in enumerate(rows)]
 
 
 # -------------------------------------------------------------------------------------------------------- histograms

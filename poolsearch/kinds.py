@@ -436,4 +436,5 @@ KINDS: dict[str, Kind] = {
 }
 
 WINDOWED = tuple(name for name, kind in KINDS.items() if kind.reduces == "window")
+ADAPTIVE = tuple(name for name, kind in KINDS.items() if kind.reduces == "bins")
 HEADS = tuple(name for name, kind in KINDS.items() if kind.reduces == "map" and kind.channels == "same")

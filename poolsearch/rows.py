@@ -36,12 +36,13 @@ class Site:
     """A place in a backbone where height and width shrink; parallel branches that must agree are one site."""
 
     name: str
-    role: Literal["trunk", "head"]
+    role: Literal["trunk", "head", "gate", "aux"]
     members: tuple[Member, ...]
     channels: int
     before: tuple[int, int]  # height and width that enter, in pixels
     after: tuple[int, int]
     locked: str = ""  # why nothing else can stand here, in words
+    still: bool = False  # a pooling that keeps the map's size: its kind can change, its stride can't
 
     @property
     def main(self) -> Member:
@@ -69,10 +70,18 @@ class LayerRow:
     shape: tuple[int, ...]  # (C, H, W), or (features,)
     parameters: int
     macs: int  # multiply-accumulates
+    comparisons: int  # of a pooling: k·k - 1 an output for a maximum
+    additions: int  # of a pooling, each division, power or root counted as one: k·k an output for an average
     bytes: int  # of its output in float32; 0 when it writes over its input
+    read_bytes: int  # its input maps and its weights, each once, in float32; 0 for a view
+    written_bytes: int  # its output, also where it lies on its input; 0 for a view
+    live_bytes: int  # all results that are still needed while it runs, its own among them
+    buffer_bytes: int  # on disk, of what is kept but not learned: the running statistics of a batch norm
     field_px: float  # receptive field in input pixels; infinite behind a global pooling
     jump_px: float  # input pixels between two neighbouring outputs
     beside: bool = False  # on a branch beside the main path of its site: a shortcut
+    main: bool = True  # on the path of the largest receptive field from the input to the output
+    covered: bool = False  # the receptive field of what enters it is as long as the whole image
 
     @property
     def height(self) -> int:
@@ -84,6 +93,36 @@ class LayerRow:
         """Return the width of the map in pixels (1 for a vector)."""
         return self.shape[2] if len(self.shape) == 3 else 1
 
+    @property
+    def other(self) -> int:
+        """Return the operations of a pooling that are no MACs: its comparisons and additions."""
+        return self.comparisons + self.additions
+
+    @property
+    def intensity(self) -> float:
+        """Return the FLOP for each byte read or written, a MAC counted as two; 0 for a view."""
+        moved = self.read_bytes + self.written_bytes
+        return (2 * self.macs + self.other) / moved if moved else 0.0
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """One layer in two Plans of one backbone; None where a Plan does not have it."""
+
+    path: str
+    site: str
+    a: LayerRow | None
+    b: LayerRow | None
+
+
+@dataclass(frozen=True)
+class DiskBytes:
+    """The size of a network's weights on disk by the type of its parameters; the statistics of norms stay float32."""
+
+    float32: int
+    float16: int
+    int8: int
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -91,9 +130,26 @@ class Totals:
 
     parameters: int
     macs: int
+    comparisons: int
+    additions: int
     activation_bytes: int
+    read_bytes: int
+    written_bytes: int
+    peak_bytes: int  # the largest sum of results that are needed at once, at inference
+    disk_bytes: DiskBytes
     last_map: tuple[int, int]  # height and width in pixels, before the head
     field_px: float  # receptive field of that map
+
+    @property
+    def other(self) -> int:
+        """Return the operations of poolings that are no MACs: their comparisons and additions."""
+        return self.comparisons + self.additions
+
+    @property
+    def intensity(self) -> float:
+        """Return the FLOP for each byte read or written, over all layers."""
+        moved = self.read_bytes + self.written_bytes
+        return (2 * self.macs + self.other) / moved if moved else 0.0
 
 
 @dataclass(frozen=True)
@@ -233,3 +289,59 @@ class SweepStatus:
     def alive(self) -> bool:
         """Return whether its coordinator is at work."""
         return self.state in ("starting", "running", "stopping")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One key of a checkpoint that does not fit: the shape the network has, the shape the file has."""
+
+    key: str
+    wanted: tuple[int, ...] | None  # None: the network has no such key
+    given: tuple[int, ...] | None  # None: the file has none
+
+
+@dataclass(frozen=True)
+class PoolingRow:
+    """One pooling, or strided convolution, of a model file or backbone."""
+
+    name: str  # of the site and its layer, or of the node in a graph
+    does: str  # as the model says it: "max k3 s2 p1", or the operator of a graph
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: str  # "1", "0:1x0:1" (begin and end of each axis), "SAME_UPPER"; empty where there is none
+    spec: str  # text of the PoolSpec it corresponds to
+    reason: str = ""  # why there is none
+    ceil: bool = False
+    counted: bool | None = None  # None where nothing is averaged
+    before: tuple[int, int] | None = None  # height and width that enter, in pixels
+    after: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What is in a model file, or in a backbone by name."""
+
+    name: str
+    format: Literal["backbone", "safetensors", "torch", "onnx"]
+    plan: str = ""  # the network it was read as; empty when that is not known
+    poolings: tuple[PoolingRow, ...] | None = None  # None: the keys alone do not say
+    parameters: int = 0
+    macs: int | None = None
+    bytes: int | None = None  # of the file
+    tensors: int = 0
+    dtypes: tuple[tuple[str, int], ...] = ()  # bytes of the tensors of each type
+    keys: tuple[str, ...] = ()  # the first and the last
+    notes: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One model file of a folder."""
+
+    name: str
+    format: str
+    poolings: int | None
+    parameters: int | None
+    bytes: int
+    problem: str = ""

@@ -44,6 +44,7 @@ st.navigation(
         page("image", "Real image", "image"),
         page("backbone", "Backbone", "account_tree"),
         page("maps", "Feature maps", "blur_on"),
+        page("compare", "Compare", "compare_arrows"),
         page("sweeps", "Sweeps", "rocket_launch"),
         page("pareto", "Pareto front", "scatter_plot"),
     ],

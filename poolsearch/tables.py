@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from poolsearch.costs import measured, measured_where
 from poolsearch.kinds import Kind
-from poolsearch.rows import LayerRow, Site, Totals, TrialRow
+from poolsearch.rows import Difference, LayerRow, Site, Totals, TrialRow
 
 
 def count(number: float) -> str:
     """Return a count in three digits: 11.7 M, 1.81 G, 940."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= limit:
-            return f"{number / limit:.3g} {unit}"
+            return f"{_three_digits(number / limit)} {unit}"
     return f"{number:.0f}"
 
 
@@ -26,8 +28,18 @@ def size(number: float) -> str:
     """Return bytes in binary units: 3.06 MiB."""
     for limit, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if number >= limit:
-            return f"{number / limit:.3g} {unit}"
+            return f"{_three_digits(number / limit)} {unit}"
     return f"{number:.0f} B"
+
+
+def _three_digits(number: float) -> str:
+    """Return a number of 1 to 1023 in three digits, four above 999: never with an exponent."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
+
+
+def intensity(number: float) -> str:
+    """Return FLOP per byte: 16.3, 0.12; empty where nothing is computed."""
+    return f"{number:.3g}" if number else ""
 
 
 def pixels(number: float) -> str:
@@ -135,10 +147,14 @@ def sites_table(title: str, sites: Sequence[Site]) -> Table:
 
 def layers_table(title: str, rows: Sequence[LayerRow]) -> Table:
     """Return the layers of a Plan as a table."""
-    table = _table(title, ("layer", "does", "site"), ("shape", "parameters", "MACs", "output", "sees"))
+    left = ("layer", "does", "site")
+    right = ("shape", "MACs", "other", "output", "moved", "FLOP/B", "sees")
+    table = _table(f"{title}\nother: comparisons and additions of poolings; moved: bytes read and written", left, right)
+    table.padding = (0, 1, 0, 0)  # long paths fit 120 columns
     for row in rows:
-        numbers = (count(row.parameters), count(row.macs), size(row.bytes), pixels(row.field_px))
-        table.add_row(row.path, row.op, row.site, shape(row.shape), *numbers)
+        operations = (count(n) if n else "" for n in (row.macs, row.other))
+        memory = (size(row.bytes), size(row.read_bytes + row.written_bytes), intensity(row.intensity))
+        table.add_row(row.path, row.op, row.site, shape(row.shape), *operations, *memory, pixels(row.field_px))
     return table
 
 
@@ -148,9 +164,18 @@ def totals_table(plan: Totals, published: Totals) -> Table:
     for name, write, field in (
         ("parameters", count, "parameters"),
         ("MACs", count, "macs"),
+        ("comparisons of poolings", count, "comparisons"),
+        ("additions of poolings", count, "additions"),
         ("activations", size, "activation_bytes"),
+        ("activations at once, at most", size, "peak_bytes"),
+        ("read", size, "read_bytes"),
+        ("written", size, "written_bytes"),
+        ("FLOP/byte", intensity, "intensity"),
+        ("on disk, float32", size, "disk_bytes.float32"),
+        ("on disk, float16", size, "disk_bytes.float16"),
+        ("on disk, int8", size, "disk_bytes.int8"),
     ):
-        mine, theirs = getattr(plan, field), getattr(published, field)
+        mine, theirs = attrgetter(field)(plan), attrgetter(field)(published)
         table.add_row(name, write(mine), write(theirs), change(mine, theirs))
     table.add_row("last map", f"{shape(plan.last_map)} px", f"{shape(published.last_map)} px", "")
     table.add_row("it sees", pixels(plan.field_px), pixels(published.field_px), "")
@@ -161,7 +186,10 @@ def change(mine: float, theirs: float) -> str:
     """Return the relative change in percent, signed; "same" when there is none."""
     if mine == theirs:
         return "same"
-    return f"{100 * (mine - theirs) / theirs:+.1f} %" if theirs else "new"
+    if not theirs:
+        return "new"
+    percent = 100 * (mine - theirs) / theirs
+    return f"{percent:+.1f} %" if abs(percent) >= 0.05 else "below 0.1 %"
 
 
 def front_table(rows: Sequence[TrialRow]) -> Table:
@@ -174,4 +202,30 @@ def front_table(rows: Sequence[TrialRow]) -> Table:
         latency = f"{row.latency_ms:.2f} ms" if row.latency_ms is not None else ""
         accuracy = f"{100 * row.accuracy:.1f} %" if row.accuracy is not None else ""
         table.add_row(f"{mark}{row.number}", latency, accuracy, str(row.plan))
+    return table
+
+
+def cells_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return texts as a table, as they are, without the columns in which none of them stands."""
+    kept = [number for number in range(len(columns)) if not rows or any(row[number] for row in rows)]
+    table = _table(title, [columns[number] for number in kept])
+    for row in rows:
+        table.add_row(*(Text(row[number]) for number in kept))
+    return table
+
+
+def printable(text: str) -> str:
+    """Return a name from a file without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def differences_table(network: str, differences: Sequence[Difference], most: int = 30) -> Table:
+    """Return the keys of a checkpoint that do not fit a network, with the shapes wanted and given."""
+    table = _table(f"{len(differences)} keys do not fit {network}", ("key", "wanted", "given"))
+    for one in differences[:most]:
+        wanted = "no such key" if one.wanted is None else shape(one.wanted) or "one number"
+        given = "missing" if one.given is None else shape(one.given) or "one number"
+        table.add_row(Text(printable(one.key)), wanted, given)
+    if len(differences) > most:
+        table.add_row(f"and {len(differences) - most} more", "", "")
     return table

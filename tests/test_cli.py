@@ -41,6 +41,19 @@ def test_poolings_lists_every_kind_with_its_source():
     assert ask("poolings", "--markdown").stdout.startswith("# Every pooling")
 
 
+def test_rebuild_writes_a_network_and_refuses_weights_of_another(tmp_path):
+    plan = "smallnet/1x20x20: stage1=avg k2 s2"
+    first = ask("rebuild", plan, "--out", f"{tmp_path}/net.safetensors", "--json")
+    assert json.loads(first.stdout)["plan"] == plan
+    again = ask("rebuild", plan, "--weights", f"{tmp_path}/net.safetensors", "--out", f"{tmp_path}/two.safetensors")
+    assert again.exit_code == 0
+    small = f"{tmp_path}/net.safetensors"
+    other = ask("rebuild", "alexnet/3x96x96", "--weights", small, "--out", f"{tmp_path}/three.safetensors")
+    assert other.exit_code == 1
+    assert "classifier.1.weight" in other.stdout  # a table of what differs
+    assert ask("rebuild", "smallnet/1x20x20", "--weights", "DEFAULT", "--out", "x").exit_code == 2
+
+
 def test_cost_against_the_published_network():
     document = json.loads(ask("cost", "resnet18/3x224x224", "--json").stdout)
     assert document["totals"] == document["published"]

@@ -10,12 +10,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from poolsearch import backbones
 from poolsearch.backbones import BACKBONES
 from poolsearch.errors import PlanError, PoolsearchError, SiteError
-from poolsearch.kinds import HEADS, KINDS
+from poolsearch.kinds import ADAPTIVE, HEADS, KINDS
 from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.plan import Plan, PoolSpec
+from poolsearch.pooling import build as build_pooling
 from poolsearch.surgery import check, find_sites, possible_kinds, rebuild, replayed
 from poolsearch.surgery.record import record, record_calls
 from poolsearch.surgery.replay import sizes
+from poolsearch.surgery.rewriting import Pooled, rewrite
 from poolsearch.windows import Window
 
 SMALL = {"smallnet": "1x20x20", "alexnet": "3x96x96"}
@@ -105,8 +107,10 @@ def test_every_stride_of_the_network_is_at_some_site(name):
         ("resnet18/3x64x64: conv1=conv k5 s2 p2", "only its stride can change. Nearest: 'conv k7 s2 p3'."),
         ("resnet18/3x64x64: stem=max k40 s2", "Site 'stem': Kernel 40 is larger than the 32-pixel map"),
         ("resnet18/3x64x64: stem=max k3 s33", "Site 'stem': Stride 33 is larger than the 32-pixel map"),
-        ("vgg11_bn/3x64x64: head=global-avg", "stays adaptive avg 7x7: the fully connected layers behind it expect"),
-        ("mobilenet_v2/3x64x64: head=gem", "stays global-avg: its pooling is a function call inside forward"),
+        ("vgg11_bn/3x64x64: head=global-avg", "leaves a map of fixed size for the layers behind it, so 'global-avg'"),
+        ("vgg11_bn/3x64x64: head=adaptive-max size=6", "expect 7x7, got size=6. Nearest: 'adaptive-max size=7'."),
+        ("efficientnet_b0/3x64x64: gate1=avg k2 s2", "it squeezes a map into a gate that scales the trunk"),
+        ("googlenet/3x96x96: pool1=avg k3 s2 p1", "its stride stays 1, got 'avg k3 s2 p1'."),
         ("alexnet/3x32x32", "The smallest input of alexnet is 3x63x63."),
         ("vgg11_bn/3x64x64: stage1=max k2 s32", "larger than the 1x1 map that reaches it"),
     ],
@@ -220,7 +224,7 @@ def test_weights_of_another_plan_are_refused_with_the_difference():
 
 def test_recording_a_rebuilt_network_finds_the_calls_of_the_replay():
     plan = check(Plan.parse(PLANS[3]))
-    calls = record_calls(rebuild(plan, device="meta").eval(), plan.size)
+    calls, _ = record_calls(rebuild(plan, device="meta").eval(), plan.size)
     _, shapes, _ = replayed(plan)
     assert [c.shape for c in calls if c.op == "add_"] == [
         s for c, s in zip(replayed(plan)[0].calls, shapes) if c.op == "add_"
@@ -232,6 +236,8 @@ def a_spec(kind, site):
     """A spec of this kind that may stand at this site."""
     if kind in HEADS:
         return PoolSpec(kind)
+    if kind in ADAPTIVE:  # the layers behind expect one size
+        return PoolSpec(kind, options=site.published.options)
     if kind == "conv" and site.form == "convolution":
         return site.published
     if "kernel" not in KINDS[kind].takes:
@@ -254,3 +260,144 @@ def test_every_kind_runs_in_every_backbone_and_in_the_small_one_at_every_site(na
 def test_receptive_field_of_resnet18_is_435_pixels():
     # Araujo, Norris, Sim 2019 (distill.pub/2019/computing-receptive-fields) give 435 for ResNet-18 at its last map
     assert totals(layer_rows(Plan.parse("resnet18/3x224x224"))).field_px == 435
+
+
+# ------------------------------------------------------------------------------------------ any network of the zoos
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "efficientnet_b0", "shufflenet_v2_x1_0", "googlenet"])
+def test_the_stand_ins_record_what_torchs_own_kernels_do(name):
+    model = backbones.build(Plan(name, (3, 128, 128)), device="meta").eval()
+    fast, slow = (record_calls(model, (3, 128, 128), standins=standins)[0] for standins in (True, False))
+    assert [(c.op, c.path, c.inputs, c.shape) for c in fast] == [(c.op, c.path, c.inputs, c.shape) for c in slow]
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "gates"),
+    [
+        ("densenet121", ["conv0", "pool0", "transition1", "transition2", "transition3"], 0),
+        ("efficientnet_b0", ["stage1", "stage2", "stage3", "stage4", "stage5"], 16),  # one squeeze a block
+        ("inception_v3", ["Conv2d_1a_3x3", "maxpool1", "maxpool2", "Mixed_6a", "Mixed_7a"], 0),
+        ("regnet_y_400mf", ["stem", "block1", "block2", "block3", "block4"], 16),
+    ],
+)
+def test_sites_have_names_that_people_use_and_gates_are_no_trunk(name, trunk, gates):
+    sites = find_sites(name)
+    assert [site.name for site in sites if site.role == "trunk" and not site.still] == trunk
+    squeezes = [site for site in sites if site.role == "gate"]
+    assert len(squeezes) == gates
+    assert all(site.locked for site in squeezes)
+    assert [site.role for site in sites].count("head") == 1
+
+
+def test_branches_that_concatenate_are_one_site_with_members_of_every_form():
+    site = next(site for site in find_sites("inception_v3") if site.name == "Mixed_6a")
+    assert sorted(member.form for member in site.members) == ["convolution", "convolution", "function"]
+    still = [site for site in find_sites("inception_v3") if site.still]
+    assert len(still) == 9  # a pooling of stride 1 in each of nine blocks
+    assert {str(site.published) for site in still[:3]} == {"avg k3 s1 p1"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mobilenet_v2/3x64x64: head=gem",  # a function call in the network's own forward
+        "densenet121/3x64x64: transition2=max-blur k3 s2 p1; head=avg-max",
+        "inception_v3/3x139x139: pool1=max k3 s1 p1; pool4=lp k3 s1 p1; Mixed_6a=blur k3 s2 p1",
+        "googlenet/3x96x96: maxpool2=avg k3 s2 ceil; pool3=avg k3 s1 p1",
+        "vgg11_bn/3x64x64: head=adaptive-max size=7",
+        "efficientnet_b0/3x65x65: stage2=blur k3 s2 p1; stage4=avg k2 s2 before",
+    ],
+)
+def test_swaps_in_other_networks_run_as_replayed_and_keep_every_key(text):
+    plan = check(Plan.parse(text))
+    model = rebuild(plan).eval()
+    theirs = backbones.build(plan)
+    assert [key for key in model.state_dict() if not key.endswith("pooling.p")][: len(theirs.state_dict())] == [
+        *theirs.state_dict()
+    ]
+    x = image(plan)
+    out = model(x)
+    _, shapes, _ = replayed(plan)
+    assert out.shape[1:] == shapes[record(plan.backbone, 3).outputs[0]][1:] or out.shape[1:] == shapes[-1][1:]
+    assert all(spec.kind in repr(model) for _, spec in plan.sites)
+    copied = copy.deepcopy(model)
+    assert torch.equal(copied(x), out)
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    assert torch.equal(torch.load(buffer, weights_only=False)(x), out)
+    if plan.backbone == "inception_v3":  # its auxiliary head takes no smaller image than 299 pixels in training
+        return
+    result = model.train()(x)
+    (result if isinstance(result, torch.Tensor) else result[0]).square().mean().backward()
+    silent = [name for name, weight in model.named_parameters() if weight.grad is None]
+    assert all("aux" in name.lower() for name in silent)
+
+
+@pytest.mark.parametrize(
+    "text", ["resnet18: layer2=blur k3 s2 p1; stem=avg k3 s2 p1", "resnet50: layer3=blur k3 s2 p1"]
+)
+def test_a_swap_with_the_same_law_leaves_every_size_as_it_was(text):
+    name, _, changes = text.partition(":")
+    for side in range(97, 130):
+        plan = check(Plan.parse(f"{name}/3x{side}x{side}:{changes}"))
+        assert totals(layer_rows(plan)).last_map == totals(layer_rows(plan.published)).last_map
+
+
+class Branching(torch.nn.Module):
+    """A forward that no symbolic trace can follow, and that reads its training flag."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        x = self.conv(x)
+        if x.shape[-1] > 4 and not self.training:
+            x = torch.nn.functional.max_pool2d(x, 2)
+        x = torch.nn.functional.max_pool2d(x, 2)
+        return x.mean((2, 3))
+
+
+def test_a_call_in_a_forward_that_cannot_be_traced_is_replaced_as_it_runs():
+    model, x = Branching().eval(), torch.randn(1, 3, 8, 8)
+    features = model.conv(x)
+    expected = torch.nn.functional.avg_pool2d(torch.nn.functional.max_pool2d(features, 2), 2).mean((2, 3))
+    patches = {("max_pool2d", 1): Pooled(build_pooling(PoolSpec.parse("avg k2 s2"), 4), False)}
+    changed = rewrite(copy.deepcopy(model), "", patches)
+    assert torch.allclose(changed(x), expected)
+    assert torch.allclose(copy.deepcopy(changed)(x), expected)
+    with pytest.raises(RuntimeError):
+        changed(x[:, :2])  # an error inside must not leave the mode open
+    assert torch.equal(model(x), model(x))
+    assert list(changed.state_dict()) == list(model.state_dict())
+
+
+def test_published_weights_are_loaded_before_the_network_is_changed():
+    plan = check(Plan.parse("smallnet/1x20x20: stage1=conv k3 s2 p1; stage2=max-blur k2 s2"))
+    weights = {
+        key: torch.rand_like(value, dtype=torch.float32) for key, value in rebuild(plan.published).state_dict().items()
+    }
+    state = rebuild(plan, published=weights).state_dict()
+    assert all(torch.equal(state[key], value.to(state[key].dtype)) for key, value in weights.items())
+    assert sorted(set(state) - set(weights)) == ["stage1.pool.conv.weight"]  # what learns starts as it does
+    del weights["classifier.bias"]
+    with pytest.raises(SiteError, match=r"are not those of 'smallnet/1x20x20': 1 missing \(classifier.bias ...\)"):
+        rebuild(plan, published=weights)
+
+
+def test_weights_that_cannot_be_fetched_say_where_to_get_them(monkeypatch):
+    from poolsearch.surgery.published import published_weights
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", no_network)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
+    plan = Plan.parse("resnet18/3x224x224")
+    with pytest.raises(PoolsearchError, match=r"could not be fetched from https://.*pth .*give its path instead"):
+        published_weights(plan, "DEFAULT")
+    with pytest.raises(PoolsearchError, match="Unknown weights 'IMAGENET1K_V9' in 'resnet18'. Possible: IMAGE"):
+        published_weights(plan, "IMAGENET1K_V9")
+
+
+def no_network(*_, **__):
+    raise OSError("no network")

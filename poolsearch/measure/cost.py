@@ -1,24 +1,32 @@
-"""What each layer costs, from the replay: shape, parameters, MACs, bytes, receptive field. Nothing is computed.
+"""What each layer costs, from the replay: shape, parameters, operations, bytes, receptive field. Nothing is computed.
 
-Covers one image in float32 on the way forward. MACs are those of convolutions and fully connected layers, blur
-filters included (they are convolutions); comparisons and additions of poolings are not MACs and not in here.
+Covers one image in float32 on the way forward, at inference. MACs are those of convolutions, fully connected layers,
+matrix products (self-attention too, but no einsum) and the filters of poolings; comparisons and additions are those of
+poolings (`arithmetic.py`), not of norms, activations and sums.
+
+Bytes are what a layer has to move: each input map and each weight read once, the output written once, no cache and no
+fusion between layers. Intermediate maps inside a pooling are not in it. A view (flatten, a dropout at inference) moves
+nothing; a layer that writes over its input reads and writes like any other.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
-from math import prod
+from math import inf, isfinite, prod
 
-from poolsearch.kinds import KINDS
+from poolsearch.errors import PlanError
+from poolsearch.measure.arithmetic import Shape, Work, work
 from poolsearch.plan import Plan
-from poolsearch.rows import LayerRow, Totals
+from poolsearch.rows import DiskBytes, LayerPair, LayerRow, Totals
 from poolsearch.surgery import check, find_sites, replayed
 from poolsearch.surgery.edits import learned_numbers
 from poolsearch.surgery.sites import published_spec
-from poolsearch.surgery.trace import Call
-from poolsearch.windows import spread
+from poolsearch.surgery.trace import Call, Trace
+from poolsearch.windows import Field
 
 _FLOAT32 = 4  # bytes
+_COUNTER = 8  # bytes: a batch norm counts its batches in an int64
 
 _WORDS = {
     "batch_norm": "norm",
@@ -27,6 +35,12 @@ _WORDS = {
     "adaptive_max_pool2d": "maximum",
     "add_": "add",
 }
+# Results that are their input's numbers under another shape, and what does nothing at inference
+_VIEWS = {
+    "flatten", "view", "reshape", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "swapaxes", "movedim",
+    "chunk", "split", "tensor_split", "unbind", "narrow", "expand", "expand_as", "view_as", "__getitem__", "detach",
+    "dropout", "dropout2d", "feature_dropout", "alpha_dropout",
+}  # fmt: skip
 
 
 @lru_cache(maxsize=512)
@@ -40,11 +54,15 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
     sites = find_sites(plan.backbone, plan.size)
     home = {member.path: site.name for site in sites for member in site.members}
     beside = {member.path for site in sites for member in site.members[1:]}
+    live, main, known = _live(trace, shapes), _main(trace, seen), set[str]()
     rows = []
     for index, call in enumerate(trace.calls[1:], start=1):
-        source = shapes[call.inputs[0]]
-        shape = shapes[index]
+        source, shape = shapes[call.inputs[0]], shapes[index]
         learned = learned_numbers(call.spec, source[1]) if call.spec else 0
+        done = _work(call, trace, [shapes[i] for i in call.inputs], shape, learned)
+        buffers = 0 if call.path in known else _buffer_bytes(call, source)
+        known |= {call.path} if buffers else set()
+        read, written = _moved(call, shapes, shape, learned, buffers)
         rows.append(
             LayerRow(
                 path=call.path or "forward",
@@ -52,11 +70,19 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
                 site=call.site or home.get(call.path or "forward", ""),
                 shape=shape[1:],
                 parameters=call.parameters + learned,
-                macs=_macs(call, source, shape),
-                bytes=0 if call.inplace or call.op == "flatten" else prod(shape) * _FLOAT32,
-                field_px=seen[index].pixels,
+                macs=done.macs,
+                comparisons=done.comparisons,
+                additions=done.additions,
+                bytes=0 if call.op in _VIEWS or _over(call) else written,
+                read_bytes=read,
+                written_bytes=written,
+                live_bytes=live[index],
+                buffer_bytes=buffers,
+                field_px=_pixels(seen[index]),
                 jump_px=seen[index].jump,
                 beside=call.path.removesuffix(".pooling") in beside,
+                main=index in main,
+                covered=_pixels(seen[call.inputs[0]]) >= max(plan.size[1:]),
             )
         )
     return tuple(rows)
@@ -72,30 +98,145 @@ def _words(call: Call) -> str:
     return _WORDS.get(call.op, call.op)
 
 
-def _macs(call: Call, source: tuple[int, ...], shape: tuple[int, ...]) -> int:
-    if call.op == "conv2d":
-        return prod(shape) * call.weight[1] * call.weight[2] * call.weight[3]
-    if call.op == "linear":
-        return prod(shape) * call.weight[1]
-    if call.spec is None:
-        return 0
-    multiplies = KINDS[call.spec.kind].multiplies
-    if multiplies == "weights":
-        return prod(shape[2:]) * learned_numbers(call.spec, source[1])
-    if multiplies == "filter":
-        taps = (int(call.spec.option("taps")),) if call.spec.kind == "max-blur" else call.spec.kernel
-        return prod(shape) * prod(spread(taps, 2, 1))
-    return 0
+def _over(call: Call) -> bool:
+    """Return whether a layer writes over its input (of Python's operators only those like += do)."""
+    return call.inplace and (not call.op.startswith("__") or call.op.startswith("__i"))
+
+
+def _work(call: Call, trace: Trace, sources: list[Shape], shape: Shape, learned: int) -> Work:
+    source = sources[0]
+    if call.op in ("conv2d", "linear"):
+        return Work(prod(shape) * prod(call.weight[1:]))
+    if call.op in ("matmul", "bmm", "__matmul__"):
+        return Work(prod(shape) * source[-1])
+    if call.op == "scaled_dot_product_attention" and len(sources) >= 3:  # of queries with keys, of that with values
+        keys, values = sources[1], sources[2]
+        return Work(prod(source) * keys[-2] + prod(source[:-1]) * keys[-2] * values[-1])
+    if call.op == "multi_head_attention_forward":  # four projections, and the same two products
+        return Work(prod(source) * 4 * source[-1] + 2 * prod(source) * (prod(source) // source[-1]))
+    spec = call.spec or published_spec(call, trace)
+    if spec is None or len(source) != 4 or len(shape) not in (2, 4):
+        return Work()
+    return work(spec, source[1:], (*shape[1:], 1, 1)[:3], learned)
+
+
+def _moved(call: Call, shapes: tuple[Shape, ...], shape: Shape, learned: int, buffers: int) -> tuple[int, int]:
+    """Return the bytes that a layer reads (maps, weights, running statistics) and writes."""
+    if call.op in _VIEWS:
+        return 0, 0
+    maps = sum(prod(shapes[i]) for i in dict.fromkeys(call.inputs))
+    weights = max(call.parameters + learned, prod(call.weight) if call.weight else 0)
+    statistics = buffers - _COUNTER if buffers and call.op == "batch_norm" else 0
+    return (maps + weights) * _FLOAT32 + statistics, prod(shape) * _FLOAT32
+
+
+def _buffer_bytes(call: Call, source: Shape) -> int:
+    """Return the bytes on disk of a layer's buffers: two running statistics a channel and a counter; a fixed filter."""
+    if call.op == "batch_norm":
+        return 2 * source[1] * _FLOAT32 + _COUNTER
+    return prod(call.weight) * _FLOAT32 if call.op == "conv2d" and not call.learned else 0
+
+
+def _live(trace: Trace, shapes: tuple[Shape, ...]) -> list[int]:
+    """Return, for each call, the bytes of all results that are needed while it runs, its own and the image among them.
+
+    A result is freed after its last user; one that lies on its input shares its memory. Python's own references may
+    keep some results longer, and a pooling may need intermediate maps.
+    """
+    home: list[int] = []  # the call in whose memory each result lies
+    last: dict[int, int] = {}  # when that memory is used for the last time
+    for index, call in enumerate(trace.calls):
+        shares = bool(call.inputs) and (call.op in _VIEWS or _over(call))
+        home.append(home[call.inputs[0]] if shares else index)
+        last.update(dict.fromkeys([home[i] for i in call.inputs] + [home[index]], index))
+    held, found = 0, []
+    for index in range(len(home)):
+        held += prod(shapes[index]) * _FLOAT32 if home[index] == index else 0
+        found.append(held)
+        ended = {home[i] for i in (*trace.calls[index].inputs, index) if last[home[i]] == index}
+        held -= sum(prod(shapes[i]) * _FLOAT32 for i in ended)
+    return found
+
+
+def _pixels(field: Field) -> float:
+    """Return the length of a receptive field in pixels, infinite behind what sees the whole map."""
+    return field.pixels if isfinite(field.jump) else inf
+
+
+def _main(trace: Trace, seen: tuple[Field, ...]) -> set[int]:
+    """Return the calls on the path of the largest receptive field, from the output back to the input.
+
+    A gate has seen the whole image; what it scales comes first.
+    """
+    index, found = len(trace.calls) - 1, set[int]()
+    while index:
+        found.add(index)
+        index = max(trace.calls[index].inputs, key=lambda i: (isfinite(seen[i].pixels), seen[i].pixels))
+    return found
 
 
 def totals(rows: tuple[LayerRow, ...]) -> Totals:
-    """Return the sums of a Plan's layers, and its last map before the head."""
-    maps = [row for row in rows if len(row.shape) == 3 and row.field_px != float("inf") and row.site != "head"]
-    last = maps[-1] if maps else rows[-1]
+    """Return the sums of a Plan's layers, its peak memory, its size on disk, and its last map before the head.
+
+    Disk is parameters and buffers of the layers that run: 4, 2 or 1 bytes a parameter, without the scales that int8
+    needs; buffers stay as they are.
+    """
+    last = _last_map(rows)
+    parameters, buffers = sum(row.parameters for row in rows), sum(row.buffer_bytes for row in rows)
     return Totals(
-        parameters=sum(row.parameters for row in rows),
+        parameters=parameters,
         macs=sum(row.macs for row in rows),
+        comparisons=sum(row.comparisons for row in rows),
+        additions=sum(row.additions for row in rows),
         activation_bytes=sum(row.bytes for row in rows),
+        read_bytes=sum(row.read_bytes for row in rows),
+        written_bytes=sum(row.written_bytes for row in rows),
+        peak_bytes=max(row.live_bytes for row in rows),
+        disk_bytes=DiskBytes(*(size * parameters + buffers for size in (4, 2, 1))),
         last_map=(last.height, last.width),
         field_px=last.field_px,
     )
+
+
+def _last_map(rows: tuple[LayerRow, ...]) -> LayerRow:
+    """Return the last layer on the main path before the head."""
+    head = next((i for i, row in enumerate(rows) if row.site == "head"), len(rows))
+    maps = [row for row in rows[:head] if row.main and len(row.shape) == 3]
+    return maps[-1] if maps else rows[-1]
+
+
+def aligned(plan_a: Plan, plan_b: Plan) -> tuple[LayerPair, ...]:
+    """Return the layers of two Plans of one backbone side by side, in the order they run, matched by module path.
+
+    A pooling that only one of them hangs beside a layer has no partner. Raises PlanError for two backbones.
+    """
+    if plan_a.backbone != plan_b.backbone:
+        raise PlanError(
+            f"Layers are compared within one backbone, got {plan_a.backbone} and {plan_b.backbone}. "
+            f"Give both Plans one of them."
+        )
+    mine, theirs = _by_place(layer_rows(plan_a)), _by_place(layer_rows(plan_b))
+    order: list[tuple[str, int]] = []
+    waiting = list(theirs)
+    for key in mine:
+        if key in theirs:  # first what only the other has before it
+            cut = waiting.index(key)
+            order += waiting[:cut]
+            waiting = waiting[cut + 1 :]
+        order.append(key)
+    pairs = []
+    for key in order + waiting:
+        a, b = mine.get(key), theirs.get(key)
+        site = (a.site if a else "") or (b.site if b else "")
+        pairs.append(LayerPair(key[0], site, a, b))
+    return tuple(pairs)
+
+
+def _by_place(rows: tuple[LayerRow, ...]) -> dict[tuple[str, int], LayerRow]:
+    """Return the rows by their path and how often that path was there before."""
+    found: dict[tuple[str, int], LayerRow] = {}
+    visits: Counter[str] = Counter()
+    for row in rows:
+        found[row.path, visits[row.path]] = row
+        visits[row.path] += 1
+    return found

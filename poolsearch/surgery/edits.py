@@ -6,6 +6,10 @@ Recipes, by what the published network has at the site:
   activation (Zhang 2019: blurring before the ReLU would blur the input). A shortcut has no activation behind it: there
   the pooling stands before the 1x1 convolution (the shortcut of ResNet-D, He T. et al. 2019).
 - `before`: the pooling, then the same convolution at stride 1. `hybrid`: the pooling, then a 1x1 convolution.
+- a function call: the module that makes it is rewritten, alone, and the pooling takes the call's place.
+
+A site's spec is what stands at its main member. The others get the same with their own padding, so that at every input
+size all members leave maps of the same size.
 """
 
 from __future__ import annotations
@@ -19,9 +23,10 @@ import torch
 
 from poolsearch import pooling
 from poolsearch.errors import SiteError, unknown
-from poolsearch.kinds import HEADS, KINDS, WINDOWED
+from poolsearch.kinds import ADAPTIVE, HEADS, KINDS, WINDOWED
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import Member, Site
+from poolsearch.surgery.record import record
 from poolsearch.surgery.sites import find_sites
 from poolsearch.surgery.trace import Call, Trace
 from poolsearch.windows import spread
@@ -29,13 +34,28 @@ from poolsearch.windows import spread
 
 @dataclass(frozen=True)
 class Swap:
-    """Another pooling in the place of a pooling module."""
+    """Another pooling in the place of a pooling module; `flat` where that module left vectors, not maps."""
 
     site: str
     path: str
     call: int
     spec: PoolSpec
     channels: int
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A pooling in the place of a function call: the n-th call of `function` in one run of the module's forward."""
+
+    site: str
+    path: str  # of the module whose forward makes the call; "" is the network itself
+    function: str
+    ordinal: int
+    call: int
+    spec: PoolSpec
+    channels: int
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +82,7 @@ class Hang:
     channels: int
 
 
-Edit = Swap | Restride | Hang
+Edit = Swap | Rewrite | Restride | Hang
 
 
 def canonical(plan: Plan) -> Plan:
@@ -88,7 +108,9 @@ def possible_kinds(site: Site) -> tuple[str, ...]:
     """Return the kinds that may stand at a site, in display order; only the published one where it is locked."""
     if site.locked:
         return (site.published.kind,) if site.published else ()
-    return HEADS if site.role == "head" else WINDOWED
+    if site.role == "head":
+        return ADAPTIVE if site.published and site.published.kind in ADAPTIVE else HEADS
+    return WINDOWED
 
 
 def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
@@ -97,6 +119,8 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
         raise SiteError(f"Site '{site.name}' of {backbone} stays {site.main.text}: {site.locked}.")
     if spec.kind not in possible_kinds(site):
         reason = "turns the whole map into one number" if site.role == "head" else "keeps a map"
+        if site.role == "head" and spec.kind in HEADS:
+            reason = "leaves a map of fixed size for the layers behind it"
         raise SiteError(
             f"Site '{site.name}' of {backbone} {reason}, so '{spec.kind}' can't stand there. "
             f"Possible: {', '.join(possible_kinds(site))}."
@@ -106,8 +130,18 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
             f"'{spec.placement}' says where a pooling stands beside a strided convolution; "
             f"site '{site.name}' of {backbone} would have none. Leave the word out."
         )
+    own = site.published
+    if spec.kind in ADAPTIVE and own and spec.option("size") != own.option("size"):
+        raise SiteError(
+            f"The layers behind site '{site.name}' of {backbone} expect {own.option('size'):g}x{own.option('size'):g}, "
+            f"got size={spec.option('size'):g}. Nearest: '{spec.kind} size={own.option('size'):g}'."
+        )
+    if site.still and max(spread(spec.stride, 2, 1)) > 1:
+        raise SiteError(
+            f"Site '{site.name}' of {backbone} keeps the size of its map; its stride stays 1, got '{spec}'. "
+            "Change its kind or kernel instead."
+        )
     if spec.kind == "conv" and site.form == "convolution":
-        own = site.published
         assert own is not None
         if replace(spec, stride=own.stride) != own:
             raise SiteError(
@@ -119,20 +153,60 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
 def edits(plan: Plan) -> tuple[Edit, ...]:
     """Return the edits of a canonical Plan, in network order."""
     found: list[Edit] = []
+    trace = record(plan.backbone, plan.size[0])
     for site in find_sites(plan.backbone, plan.size):
         spec = plan.spec(site.name)
         if spec is not None:
-            found += [edit for member in site.members for edit in _member_edits(site, member, spec)]
+            for member in site.members:
+                found += _member_edits(site, member, _for_member(site, member, spec), trace)
     return tuple(found)
 
 
-def _member_edits(site: Site, member: Member, spec: PoolSpec) -> Iterable[Edit]:
+def _for_member(site: Site, member: Member, spec: PoolSpec) -> PoolSpec:
+    """Return the spec of one member: the site's, padded so that it leaves a map of the size that the main one leaves.
+
+    A window leaves ⌊(n + padding - kernel) / stride⌋ + 1 of n pixels; behind or before a convolution n is what that
+    convolution makes of it. Equal sums of these differences are equal sizes for every n.
+    """
+    main = site.main
+    if member is main:
+        return spec
+    if spec.kind == "conv" and site.form == "convolution":
+        assert member.spec is not None
+        return replace(member.spec, stride=spec.stride)
+    if "padding" not in KINDS[spec.kind].takes or isinstance(spec.padding, str) or not spec.kernel:
+        return spec
+    pads = spec.padding * 2 if len(spec.padding) == 1 else spec.padding or ((0, 0), (0, 0))
+    wanted = [_lost(main, spec, axis) + sum(pads[axis]) for axis in (0, 1)]
+    amounts = [total - _lost(member, spec, axis) for axis, total in enumerate(wanted)]
+    if min(amounts) < 0:
+        return spec
+    return replace(spec, padding=tuple((n // 2, n - n // 2) for n in amounts))
+
+
+def _lost(member: Member, spec: PoolSpec, axis: int) -> int:
+    """Return how many pixels (negative) the convolution at a member takes away before the pooling stands."""
+    own = member.spec
+    if member.form != "convolution" or spec.placement != "after" or own is None or isinstance(own.padding, str):
+        return 0
+    if member.anchor is None and own.kernel == (1,):
+        return 0  # the pooling stands before it
+    kernel, dilation = spread(own.kernel, 2, 1)[axis], spread(own.dilation, 2, 1)[axis]
+    pads = own.padding * 2 if len(own.padding) == 1 else own.padding or ((0, 0), (0, 0))
+    return sum(pads[axis]) - dilation * (kernel - 1)
+
+
+def _member_edits(site: Site, member: Member, spec: PoolSpec, trace: Trace) -> Iterable[Edit]:
+    call = trace.calls[member.call]
+    pooling = replace(spec, placement="after")
     if member.form == "pooling":
-        return [Swap(site.name, member.path, member.call, replace(spec, placement="after"), member.channels)]
+        return [Swap(site.name, member.path, member.call, pooling, member.channels, call.lay is None)]
+    if member.form == "function":
+        place = (call.path, call.op, call.ordinal, member.call)
+        return [Rewrite(site.name, *place, pooling, member.channels, call.lay is None)]
     stride = spread(spec.stride, 2, 1)
     if spec.kind == "conv":
         return [Restride(site.name, member.path, member.call, (stride[0], stride[1]))]
-    pooling = replace(spec, placement="after")
     pointwise = member.spec is not None and member.spec.kernel == (1,)
     dense = Restride(site.name, member.path, member.call, (1, 1), spec.placement == "hybrid" and not pointwise)
     if spec.placement == "after" and member.anchor and member.activation is not None:
@@ -153,31 +227,53 @@ def edited(trace: Trace, changes: tuple[Edit, ...]) -> Trace:
         return index
 
     for change in changes:
-        if isinstance(change, Swap):
-            old = trace.calls[now(change.call)]
-            new = Call("pool", old.path, old.inputs, old.shape, leaf=True, spec=change.spec, site=change.site)
-            trace = trace.change(now(change.call), **new.__dict__)
+        if isinstance(change, Swap | Rewrite):
+            trace = _swapped(trace, now(change.call), change)
         elif isinstance(change, Restride):
             trace = trace.change(now(change.call), **_restrided(trace.calls[now(change.call)], change))
         else:
             users = None if change.only is None else tuple(now(i) for i in change.only)
             after = now(change.call) if users is None else trace.calls[users[0]].inputs[0]
             path = f"{change.path}.pooling" if change.path else "pooling"
-            new = Call("pool", path, (after,), trace.calls[after].shape, True, spec=change.spec, site=change.site)
+            behind = trace.calls[after]
+            new = Call(
+                "pool", path, (after,), behind.shape, True, spec=change.spec, site=change.site, law="window",
+                map=behind.map,
+            )  # fmt: skip
             trace = trace.insert(after, new, users)
             shifts.append(after)
     return trace
+
+
+def _swapped(trace: Trace, index: int, change: Swap | Rewrite) -> Trace:
+    """Put a pooling in the place of a call; what its module did before that call (padding) goes with it."""
+    old = trace.calls[index]
+    first = index
+    while isinstance(change, Swap) and trace.calls[first - 1].path == old.path and trace.calls[first - 1].inputs:
+        first -= 1
+    for before in range(first, index):
+        source = trace.calls[before].inputs[0]
+        idle = replace(trace.calls[before], op="identity", law="same", follows=source, map=trace.calls[source].map)
+        trace = trace.change(before, **idle.__dict__)
+    path = old.path if isinstance(change, Swap) else f"{old.path}.pooling".lstrip(".")
+    new = Call(
+        "pool", path, old.inputs, old.shape, leaf=True, spec=change.spec, site=change.site, law="window",
+        map=old.map, lay=old.lay,
+    )  # fmt: skip
+    return trace.change(index, **new.__dict__)
 
 
 def _restrided(call: Call, change: Restride) -> dict[str, object]:
     win = call.window
     assert win is not None
     if not change.pointwise:
+        # a padding that depends on the input (SAME) stays so
         return {"window": replace(win, stride=change.stride), "site": change.site}
     ones = (1, 1)
     kernel_numbers = call.weight[2] * call.weight[3]
     return {
         "window": replace(win, kernel=ones, stride=ones, padding=((0, 0), (0, 0)), dilation=ones),
+        "law": "window",
         "weight": (*call.weight[:2], 1, 1),
         "parameters": call.parameters - call.weight[0] * call.weight[1] * (kernel_numbers - 1),
         "site": change.site,

@@ -11,7 +11,8 @@ from poolsearch import backbones, pooling
 from poolsearch.errors import SiteError
 from poolsearch.plan import Plan
 from poolsearch.surgery.checking import check
-from poolsearch.surgery.edits import Edit, Hang, Restride, Swap, canonical, edits
+from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap, canonical, edits
+from poolsearch.surgery.rewriting import Patches, Pooled, rewrite
 
 CHILD = "pooling"  # name under which a hung pooling is a child of its module
 
@@ -37,27 +38,46 @@ def rebuild(
     seed: int = 0,
     device: str = "cpu",
     weights: dict[str, Tensor] | None = None,
+    published: dict[str, Tensor] | None = None,
 ) -> nn.Module:
     """Return the network of a Plan, with the random weights of this seed or with those given.
 
     The published weights of a seed are drawn first, so that two Plans of one seed differ only where they say so.
-    Raises SiteError when the Plan can't run at its input size, before any weight exists.
+    `weights` are those of this very Plan; `published` those of the published network, loaded before it is changed, so
+    that poolings which learn start as they do. Either must fit key for key.
+    Raises SiteError when the Plan can't run at its input size, before any weight exists, and for weights of another.
     """
     plan = check(plan)
     model = backbones.build(plan, classes, seed, device)
+    if published is not None:
+        _load(model, published, plan.published)
     with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(seed)
-        for edit in edits(plan):
-            _apply(model, edit)
+        model = _edited(model, edits(plan))
     if weights is not None:
         _load(model, weights, plan)
     return model
 
 
-def _apply(model: nn.Module, edit: Edit) -> None:
+def _edited(model: nn.Module, changes: tuple[Edit, ...]) -> nn.Module:
+    """Apply the edits in their order; the calls of one forward are rewritten together, and last."""
+    calls: dict[str, Patches] = {}
+    for edit in changes:
+        if isinstance(edit, Rewrite):
+            pooling_ = Pooled(pooling.build(edit.spec, edit.channels), edit.flat)
+            calls.setdefault(edit.path, {})[edit.function, edit.ordinal] = pooling_
+        else:
+            _apply(model, edit)
+    for path in sorted(calls, key=len, reverse=True):  # from the inside out: an outer trace keeps inner modules
+        model = rewrite(model, path, calls[path])
+    return model
+
+
+def _apply(model: nn.Module, edit: Swap | Restride | Hang) -> None:
     if isinstance(edit, Swap):
         parent, _, name = edit.path.rpartition(".")
-        setattr(model.get_submodule(parent), name, pooling.build(edit.spec, edit.channels))
+        new = pooling.build(edit.spec, edit.channels)
+        setattr(model.get_submodule(parent), name, Pooled(new, True) if edit.flat else new)
     elif isinstance(edit, Restride):
         conv = model.get_submodule(edit.path)
         assert isinstance(conv, nn.Conv2d)

@@ -2,7 +2,8 @@
 
 Nothing is computed. Unlike symbolic tracing this sees every functional call, keeps the modules as they are and does
 not freeze the training flag. The run is large (at the published input size): at small sizes maps of 1x1 make a
-broadcast look like equality. Small inputs are replayed, not recorded.
+broadcast look like equality. Small inputs are replayed, not recorded. Where a network can't run on meta tensors (a
+branch on values, a stray tensor), one real forward pass is recorded instead.
 """
 
 from __future__ import annotations
@@ -18,45 +19,64 @@ from torch.overrides import TorchFunctionMode
 from poolsearch import backbones
 from poolsearch.errors import SiteError
 from poolsearch.plan import Plan
+from poolsearch.surgery.layout import laid
+from poolsearch.surgery.standins import STANDINS, pair
 from poolsearch.surgery.trace import Call, Trace
 from poolsearch.windows import Window
 
 RECORDED = 96  # pixels: below this, maps at the end of a backbone shrink to 1x1 and can't be told apart
+_SILENT = {"__get__", "__set__", "_assert", "_set_grad_enabled", "_return_self", "__setitem__"}
+_REDUCTIONS = {"mean", "sum", "amax", "amin", "max", "min", "std", "var", "logsumexp"}
+_POOLINGS = {"max_pool2d", "max_pool2d_with_indices", "boolean_dispatch", "avg_pool2d", "lp_pool2d"}
 
 
 @cache
-def record(name: str, channels: int) -> Trace:
-    """Return the trace of a backbone at its published input size (at least 96 pixels)."""
+def record(name: str, channels: int, training: bool = False) -> Trace:
+    """Return the trace of a backbone at its published input size (at least 96 pixels).
+
+    Raises SiteError when the network can't be run for it, with the network's own reason.
+    """
     usual = backbones.backbone(name).size
     size = (channels, max(usual[1], RECORDED), max(usual[2], RECORDED))
-    model = backbones.build(Plan(name, size), device="meta").eval()
-    return Trace(name, record_calls(model, size))
+    model = backbones.build(Plan(name, size), device="meta").train(training)
+    try:
+        calls, outputs = record_calls(model, size)
+    except (NotImplementedError, RuntimeError, AssertionError) as error:
+        if not any(word in str(error).lower() for word in ("meta", "device")):
+            raise SiteError(f"{name} does not run at {'x'.join(map(str, size))}: {error}") from None
+        model = backbones.build(Plan(name, size)).train(training)
+        calls, outputs = record_calls(model, size, device="cpu")
+    return Trace(name, calls, outputs)
 
 
-def record_calls(model: nn.Module, size: tuple[int, int, int]) -> tuple[Call, ...]:
-    """Return the calls of one forward pass of a model on meta, for an input of (channels, height, width)."""
-    x = torch.empty(1, *size, device="meta")
-    recorder = _Recorder(model, x)
+def record_calls(
+    model: nn.Module, size: tuple[int, int, int], device: str = "meta", standins: bool = True
+) -> tuple[tuple[Call, ...], tuple[int, ...]]:
+    """Return the calls of one forward pass for an input of (channels, height, width), and which are the outputs."""
+    x = torch.empty(1, *size, device=device) if device == "meta" else torch.rand(1, *size)
+    recorder = _Recorder(model, x, standins and device == "meta")
     hooks = []
     try:
         for module in recorder.names:
             hooks.append(module.register_forward_pre_hook(recorder.enter, prepend=True))
             hooks.append(module.register_forward_hook(recorder.leave, always_call=True))
         with torch.no_grad(), recorder:
-            model(x)
+            out = model(x)
     finally:
         for hook in hooks:
             hook.remove()
-    return tuple(recorder.calls)
+    outputs = tuple(recorder.where[id(t)] for t in _tensors(out) if id(t) in recorder.where)
+    return laid(tuple(recorder.calls)), outputs
 
 
 class _Recorder(TorchFunctionMode):
-    def __init__(self, model: nn.Module, x: Tensor) -> None:
+    def __init__(self, model: nn.Module, x: Tensor, standins: bool) -> None:
         super().__init__()
+        self.standins = STANDINS if standins else {}
         self.names: dict[nn.Module, str] = {}
         for name, module in model.named_modules():
             self.names.setdefault(module, name)
-        self.stack: list[tuple[nn.Module, int]] = []
+        self.stack: list[tuple[nn.Module, int, dict[str, int]]] = [(model, 0, {})]
         self.visits: dict[nn.Module, int] = {}
         self.counted: set[nn.Module] = set()  # modules whose parameters a call already owns
         self.calls = [Call("input", "", (), tuple(x.shape))]
@@ -66,7 +86,7 @@ class _Recorder(TorchFunctionMode):
     def enter(self, module: nn.Module, _: Any) -> None:
         visit = self.visits.get(module, 0)
         self.visits[module] = visit + 1
-        self.stack.append((module, visit))
+        self.stack.append((module, visit, {}))
 
     def leave(self, module: nn.Module, _: Any, __: Any) -> None:
         self.stack.pop()
@@ -74,33 +94,43 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        inputs = tuple(self.where[id(t)] for t in _tensors((args, kwargs)) if id(t) in self.where)
-        if isinstance(out, Tensor) and inputs:
-            self.note(getattr(func, "__name__", str(func)), args, kwargs or {}, inputs, out)
+        kwargs = kwargs or {}
+        op = getattr(func, "__name__", str(func))
+        standin = self.standins.get(op)
+        out = standin(*args, **kwargs) if standin else None
+        if out is None:
+            out = func(*args, **kwargs)
+        results = _tensors(out)
+        if op in _SILENT or not results:
+            return out
+        mentioned = _tensors((args, kwargs))
+        inputs = tuple(self.where[id(t)] for t in mentioned if id(t) in self.where)
+        if inputs:
+            outside = tuple(tuple(t.shape) for t in mentioned if id(t) not in self.where)
+            self.note(op, args, kwargs, inputs, results, outside)
         return out
 
     def note(
-        self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: tuple[int, ...], out: Tensor
-    ) -> None:
-        module, visit = self.stack[-1]
+        self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: tuple[int, ...], results: list[Tensor],
+        outside: tuple[tuple[int, ...], ...],
+    ) -> None:  # fmt: skip
+        module, visit, seen = self.stack[-1]
+        ordinal = seen[op] = seen.get(op, -1) + 1
         leaf = next(module.children(), None) is None
-        first = leaf and module not in self.counted
+        first = module not in self.counted
         self.counted.add(module)
-        call = Call(
-            op,
-            self.names[module],
-            inputs,
-            tuple(out.shape),
-            leaf,
-            visit,
-            parameters=sum(p.numel() for p in module.parameters(recurse=False)) if first else 0,
-            inplace=bool(kwargs.get("inplace")) or getattr(module, "inplace", False) or op.endswith("_"),
-            **_attributes(op, args, kwargs, out),
-        )
-        self.where[id(out)] = len(self.calls)
-        self.kept.append(out)
-        self.calls.append(call)
+        own = sum(p.numel() for p in module.parameters(recurse=False))
+        for number, out in enumerate(results):
+            call = Call(
+                op, self.names[module], inputs, tuple(out.shape), leaf, visit, ordinal, type(module).__name__,
+                parameters=own if first and not number else 0,
+                inplace=_writes_over(op, kwargs) or getattr(module, "inplace", False) is True,
+                outside=outside,
+                **_attributes(op, args, kwargs, out, own > 0),
+            )  # fmt: skip
+            self.where[id(out)] = len(self.calls)
+            self.kept.append(out)
+            self.calls.append(call)
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -117,49 +147,63 @@ def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name
     return kwargs.get(name, args[position] if len(args) > position else default)
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    return (int(value[0]), int(value[-1])) if isinstance(value, tuple | list) else (int(value), int(value))
+def _writes_over(op: str, kwargs: dict[str, Any]) -> bool:
+    """Return whether a function writes over its first argument: relu_, +=, inplace=True."""
+    operator = op.startswith("__i") if op.endswith("__") else op.endswith("_")
+    return bool(kwargs.get("inplace")) or operator
 
 
-def _attributes(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> dict[str, Any]:
-    """Return the fields of a Call that say what the function does to sizes."""
+def _attributes(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor, owns: bool) -> dict[str, Any]:
+    """Return the fields of a Call that say what the function does to sizes; `owns`: its module has parameters."""
 
     def get(position: int, name: str, default: Any = None) -> Any:
         return _argument(args, kwargs, position, name, default)
 
     if op == "conv2d":
-        weight = get(1, "weight")
+        weight, dilation = get(1, "weight"), pair(get(5, "dilation", 1))
         padding = get(4, "padding", 0)
         if isinstance(padding, str):
-            raise SiteError(f"A convolution with padding='{padding}' can't be recorded yet.")
-        win = _window(weight.shape[-2:], get(3, "stride", 1), padding, get(5, "dilation", 1), False)
-        return {"window": win, "weight": tuple(weight.shape), "groups": get(6, "groups", 1)}
-    if op in ("max_pool2d", "max_pool2d_with_indices", "boolean_dispatch"):
-        kernel = get(1, "kernel_size")
-        stride = get(2, "stride") or kernel
-        return {
-            "window": _window(kernel, stride, get(3, "padding", 0), get(4, "dilation", 1), get(5, "ceil_mode", False))
-        }
-    if op == "avg_pool2d":
-        kernel = get(1, "kernel_size")
-        win = _window(kernel, get(2, "stride") or kernel, get(3, "padding", 0), 1, get(4, "ceil_mode", False))
-        return {"window": win, "counted": bool(get(5, "count_include_pad", True))}
-    if op.startswith("adaptive_"):
+            reach = [d * (k - 1) for k, d in zip(weight.shape[-2:], dilation, strict=True)]
+            padding = tuple(n // 2 for n in reach) if padding == "same" else 0
+        win = _window(weight.shape[-2:], get(3, "stride", 1), padding, dilation, False)
+        learned = owns or isinstance(weight, nn.Parameter)  # also a weight that is standardised first
+        return {"window": win, "weight": tuple(weight.shape), "groups": get(6, "groups", 1), "learned": learned}
+    if op in _POOLINGS:
+        return _pooling(op, get)
+    if op.startswith(("adaptive_", "fractional_")):
         return {"target": tuple(out.shape[-2:])}
-    if op in ("mean", "amax"):
-        dims = get(1, "dim", kwargs.get("axis", ()))
-        dims = tuple(d % 4 for d in (dims if isinstance(dims, tuple | list) else (dims,)))
-        whole = {"target": (1, 1)} if dims == (2, 3) else {}
-        return {"dims": dims, "keepdim": bool(get(2, "keepdim", False)), **whole}
-    if op == "flatten":
-        return {"dims": (get(1, "start_dim", 0),)}
-    if op in ("cat", "concat"):
-        return {"dims": (get(1, "dim", 0) % out.dim(),)}
+    if op in _REDUCTIONS:
+        dims = get(1, "dim", kwargs.get("axis"))
+        if dims is None or isinstance(dims, Tensor):
+            return {}
+        dims = tuple(dims) if isinstance(dims, tuple | list) else (dims,)
+        return {"dims": dims, "keepdim": bool(get(2, "keepdim", False))}
+    if op in ("permute", "transpose", "swapaxes", "movedim"):
+        rest = args[1:] or tuple(kwargs.values())
+        return {"dims": tuple(rest[0]) if rest and isinstance(rest[0], tuple | list) else tuple(rest)}
+    if op == "pad":
+        amounts = [*get(1, "pad", []), 0, 0, 0, 0][:4]
+        return {"grow": ((amounts[2], amounts[3]), (amounts[0], amounts[1]))}
+    if op == "__getitem__":
+        index = args[1] if isinstance(args[1], tuple) else (args[1],)
+        return {"dims": tuple(i.step for i in index if isinstance(i, slice) and isinstance(i.step, int))}
     if op == "linear":
         return {"weight": tuple(get(1, "weight").shape)}
     return {}
 
 
+def _pooling(op: str, get: Callable[..., Any]) -> dict[str, Any]:
+    shift = int(op == "lp_pool2d")  # its second argument is the exponent
+    kernel = get(1 + shift, "kernel_size")
+    stride = get(2 + shift, "stride") or kernel
+    if op == "lp_pool2d":
+        return {"window": _window(kernel, stride, 0, 1, get(4, "ceil_mode", False))}
+    if op == "avg_pool2d":
+        win = _window(kernel, stride, get(3, "padding", 0), 1, get(4, "ceil_mode", False))
+        return {"window": win, "counted": bool(get(5, "count_include_pad", True))}
+    return {"window": _window(kernel, stride, get(3, "padding", 0), get(4, "dilation", 1), get(5, "ceil_mode", False))}
+
+
 def _window(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: Any) -> Window:
-    pads = tuple((p, p) for p in _pair(padding))
-    return Window(_pair(kernel), _pair(stride), pads, _pair(dilation), bool(ceil))
+    pads = tuple((p, p) for p in pair(padding))
+    return Window(pair(kernel), pair(stride), pads, pair(dilation), bool(ceil))

@@ -9,6 +9,7 @@ from poolsearch.surgery.trace import Call, Trace
 from poolsearch.windows import Field, pooled_size, seen_through
 
 Shape = tuple[int, ...]
+Map = tuple[int, int]
 
 
 def sizes(trace: Trace, size: tuple[int, int, int]) -> list[Shape]:
@@ -16,63 +17,103 @@ def sizes(trace: Trace, size: tuple[int, int, int]) -> list[Shape]:
 
     Raises SiteError where branches no longer meet, a map is empty, or a fixed layer gets another size.
     """
+    maps: list[Map] = []
     shapes: list[Shape] = []
     for call in trace.calls:
-        shapes.append((1, *size) if call.op == "input" else _shape(call, [shapes[i] for i in call.inputs], trace))
+        if call.op == "input":
+            maps.append((size[1], size[2]))
+            shapes.append((1, *size))
+            continue
+        found = _map(call, maps, trace)
+        _must_meet(call, found, maps, trace)
+        shape = _shape(call, found)
+        if call.op == "linear":
+            _must_fit(call, shapes[call.inputs[0]], trace)
+        maps.append(found)
+        shapes.append(shape)
     return shapes
 
 
-def _shape(call: Call, inputs: list[Shape], trace: Trace) -> Shape:
-    x = inputs[0]
+def _map(call: Call, maps: list[Map], trace: Trace) -> Map:
+    """Return height and width of a call's result."""
+    x = maps[call.inputs[0]]
     if call.spec is not None:
         try:
-            return (*x[:2], *pooled_size(call.spec, x[2:]))
+            height, width = pooled_size(call.spec, x)
         except WindowError as error:
             raise SiteError(f"Site '{call.site}': {error}") from None
-    if call.window is not None:
-        out = call.window.output(x[2:])
-        if min(out) < 1:
-            kernel = "x".join(map(str, call.window.kernel))
-            raise SiteError(
-                f"{_place(call, trace)} has a kernel of {kernel}, larger than the {_map(x)} map that reaches it."
-            )
-        return (x[0], call.weight[0] if call.weight else x[1], *out)
-    if call.target:
-        return (*x[:2], *call.target) if call.keepdim else x[:2]
-    if call.op == "flatten":
-        return (*x[: call.dims[0]], prod(x[call.dims[0] :]))
-    if call.op == "linear":
-        if x[-1] != call.weight[1]:
-            raise SiteError(
-                f"{_place(call, trace)} is fully connected and takes exactly {call.weight[1]} numbers, "
-                f"but {x[-1]} reach it."
-            )
-        return (*x[:-1], call.weight[0])
-    if call.op in ("cat", "concat"):
-        _must_meet(call, [s[2:] for s in inputs], trace)
-        return (x[0], sum(s[1] for s in inputs), *x[2:])
-    if len(inputs) > 1:
-        full = [s for s in inputs if len(s) < 4 or s[2:] != (1, 1)] or inputs
-        _must_meet(call, [s[2:] for s in full], trace)
-        return full[0]
-    recorded = trace.calls[call.inputs[0]].shape
-    if call.shape != recorded:
-        raise SiteError(f"{_place(call, trace)} ({call.op}) changes the shape in a way that can't be replayed yet.")
-    return x
+        return height, width
+    if call.law == "same":
+        return maps[call.follows]
+    if call.law == "fixed":
+        return call.target[0], call.target[1]
+    if call.law == "window":
+        return _windowed(call, x, trace)
+    before = trace.calls[call.inputs[0]].map
+    if call.law == "ceil":
+        assert call.window is not None
+        found = tuple(-(-n // s) for n, s in zip(x, call.window.stride, strict=True))
+    elif call.law == "grow":
+        found = tuple(n + begin + end for n, (begin, end) in zip(x, call.grow, strict=True))
+    elif call.law == "step":
+        step = max(call.dims, default=1)
+        pairs = zip(x, call.map, before, strict=True)
+        found = tuple(-(-n // step) if now != was else n for n, now, was in pairs)
+    else:  # ratio
+        pairs = zip(x, call.map, before, strict=True)
+        found = tuple(max(1, round(n * now / was)) for n, now, was in pairs)
+    if min(found) < 1:
+        raise SiteError(f"{_place(call, trace)} ({call.op}) leaves nothing of the {x[0]}x{x[1]} map that reaches it.")
+    return found[0], found[1]
 
 
-def _must_meet(call: Call, maps: list[Shape], trace: Trace) -> None:
-    if len(set(maps)) > 1:
-        got = " and ".join(sorted({"x".join(map(str, m)) for m in maps}))
+def _windowed(call: Call, x: Map, trace: Trace) -> Map:
+    assert call.window is not None
+    out = call.window.output(x)
+    if min(out) < 1:
+        kernel = "x".join(map(str, call.window.kernel))
+        raise SiteError(
+            f"{_place(call, trace)} has a kernel of {kernel}, larger than the {x[0]}x{x[1]} map that reaches it."
+        )
+    return out[0], out[1]
+
+
+def _shape(call: Call, found: Map) -> Shape:
+    """Return the recorded shape with height and width as they are now."""
+    shape = list(call.shape)
+    if call.lay:
+        shape[call.lay[0]], shape[call.lay[1]] = found
+    elif call.flat is not None:
+        shape[call.flat] = shape[call.flat] // prod(call.map) * prod(found)
+    return tuple(shape)
+
+
+def _must_fit(call: Call, x: Shape, trace: Trace) -> None:
+    if x[-1] != call.weight[1]:
+        raise SiteError(
+            f"{_place(call, trace)} is fully connected and takes exactly {call.weight[1]} numbers, "
+            f"but {x[-1]} reach it."
+        )
+
+
+def _must_meet(call: Call, found: Map, maps: list[Map], trace: Trace) -> None:
+    """Refuse a sum or concatenation of maps of different size, and one with a tensor of fixed size."""
+    branches = [maps[i] for i in call.inputs if i not in call.gates] if len(call.inputs) > 1 else []
+    if len(set(branches)) > 1:
+        got = " and ".join(sorted({f"{height}x{width}" for height, width in branches}))
         raise SiteError(f"The branches that meet at {_place(call, trace)} are {got} pixels; they must be equal.")
+    if found != call.map and call.lay and not call.window and call.op not in ("batch_norm", "prelu"):
+        for shape in call.outside:
+            fixed = len(shape) >= -call.lay[0] and (shape[call.lay[0]], shape[call.lay[1]])
+            if fixed == call.map and fixed != (1, 1):
+                raise SiteError(
+                    f"{_place(call, trace)} adds a tensor of {fixed[0]}x{fixed[1]} pixels, "
+                    f"but a map of {found[0]}x{found[1]} reaches it."
+                )
 
 
 def _place(call: Call, trace: Trace) -> str:
     return f"Layer {call.path} of {trace.backbone}" if call.path else trace.backbone
-
-
-def _map(shape: Shape) -> str:
-    return "x".join(map(str, shape[2:]))
 
 
 def fields(trace: Trace, shapes: list[Shape]) -> list[Field]:
@@ -85,23 +126,29 @@ def fields(trace: Trace, shapes: list[Shape]) -> list[Field]:
         if not call.inputs:
             seen.append(Field())
             continue
-        field = seen[call.inputs[0]]
-        x = shapes[call.inputs[0]]
-        for other in call.inputs[1:]:
-            if shapes[other][2:] == x[2:]:
-                field = field.join(seen[other])
-        seen.append(_through(call, field, x))
+        branches = [i for i in call.inputs if i not in call.gates] or list(call.inputs)
+        field = seen[branches[0]]
+        for other in branches[1:]:
+            field = field.join(seen[other])
+        seen.append(_through(call, field, shapes[call.inputs[0]], trace))
     return seen
 
 
-def _through(call: Call, field: Field, x: Shape) -> Field:
+def _through(call: Call, field: Field, x: Shape, trace: Trace) -> Field:
     if call.spec is not None:
         return seen_through(call.spec, field, x[2:])
     if call.window is not None:
         win = call.window
         return field.through(win.kernel[0], win.stride[0], win.padding[0][0], win.dilation[0])
-    if call.target and call.target != (1, 1):  # adaptive: bins of about n / target pixels
+    if call.law == "fixed" and call.target != (1, 1):  # bins of about n / target pixels
         return field.through(-(-x[2] // call.target[0]), max(1, x[2] // call.target[0]))
-    if call.target or call.op in ("flatten", "linear"):
+    if call.law == "fixed" or (call.lay is None and call.map != (1, 1)):
         return Field(inf, -inf, inf)
+    if call.law == "grow":
+        return field.through(1, 1, call.grow[0][0])
+    if call.law == "step":
+        return field.through(1, max(call.dims, default=1))
+    if call.law == "ratio":
+        before = trace.calls[call.inputs[0]].map
+        return Field(field.jump * before[0] / call.map[0], field.low, field.high)
     return field

@@ -2,12 +2,13 @@
 
 Tensors that must share height and width (everything but reductions keeps them, sums and concatenations force them)
 form one spatial class. All reductions between the same two classes are one site: the shortcut and the main path of
-a residual stage, or concatenated branches, change together because nothing else could run.
+a residual stage, or concatenated branches, change together because nothing else could run. What the output can be
+reached from only by scaling a whole map is a gate: it squeezes, but throws no pixels of the trunk away.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from poolsearch.plan import PoolSpec
@@ -15,9 +16,12 @@ from poolsearch.rows import Member, Site
 from poolsearch.surgery.record import record
 from poolsearch.surgery.replay import sizes
 from poolsearch.surgery.trace import Call, Trace
+from poolsearch.windows import Window
 
-_ACTIVATIONS = {"relu", "relu_", "relu6", "hardtanh", "silu", "hardswish", "gelu", "leaky_relu", "elu"}
+_ACTIVATIONS = {"relu", "relu_", "relu6", "hardtanh", "silu", "hardswish", "gelu", "leaky_relu", "elu", "prelu", "mish"}
 _NORMS = {"batch_norm", "group_norm", "layer_norm", "instance_norm"}
+_POOLINGS = {"max_pool2d", "max_pool2d_with_indices", "boolean_dispatch", "avg_pool2d"}
+Role = Literal["trunk", "head", "gate", "aux"]
 
 
 @cache
@@ -30,107 +34,215 @@ def find_sites(backbone: str, size: tuple[int, int, int]) -> tuple[Site, ...]:
     shapes = sizes(trace, size)
     groups = _groups(trace)
     names = _names(trace, groups)
-    return tuple(_site(name, calls, trace, shapes) for name, calls in zip(names, groups, strict=True))
+    users = trace.users()
+    return tuple(
+        _site(name, role, calls, trace, users, shapes) for name, (role, calls) in zip(names, groups, strict=True)
+    )
 
 
-def _groups(trace: Trace) -> list[list[int]]:
-    """Return the reducing calls that belong together, in network order."""
-    parent: list[int] = []
+class _Classes:
+    """Union-find over calls."""
 
-    def find(x: int) -> int:
-        while parent[x] != x:
-            x = parent[x]
+    def __init__(self, count: int) -> None:
+        self.parent = list(range(count))
+
+    def find(self, x: int) -> int:
+        while self.parent[x] != x:
+            self.parent[x] = self.parent[self.parent[x]]
+            x = self.parent[x]
         return x
 
-    classes: dict[int, int] = {}
-    edges: list[tuple[int, int, int]] = []  # call, class before, class behind
+    def union(self, a: int, b: int) -> None:
+        self.parent[self.find(a)] = self.find(b)
+
+
+def _groups(trace: Trace) -> list[tuple[Role, list[int]]]:
+    """Return the reducing calls that belong together with what they are for, in network order."""
+    levels = _Classes(len(trace.calls))
     for index, call in enumerate(trace.calls):
-        if len(call.shape) != 4:
+        if not call.inputs:
             continue
-        same = [i for i in call.inputs if i in classes and trace.calls[i].shape[2:] == call.shape[2:]]
-        if same and not call.reduces:
-            classes[index] = find(classes[same[0]])
-            for other in same[1:]:
-                parent[find(classes[other])] = find(classes[index])
+        crop = call.law == "grow" or (call.law == "window" and not call.reduces)
+        if call.law == "same" or crop:  # a map that only lost or got a border is on the same level
+            levels.union(index, call.follows if call.law == "same" else call.inputs[0])
+        if call.law == "same" and len(call.inputs) > 1:
+            for other in call.inputs:
+                if other not in call.gates:
+                    levels.union(index, other)
+    trunk = _reached(trace, trace.outputs[:1])
+    aux = _reached(trace, trace.outputs[1:]) - trunk
+    grouped: dict[tuple[object, ...], list[int]] = {}
+    roles: dict[tuple[object, ...], Role] = {}
+    for index, call in enumerate(trace.calls):
+        still = call.op in _POOLINGS and call.law == "same" and call.window is not None
+        if not (call.reduces or still) or trace.calls[call.inputs[0]].map == (1, 1):
             continue
-        parent.append(len(parent))
-        classes[index] = len(parent) - 1
-        if call.reduces and call.inputs:
-            edges.append((index, classes[call.inputs[0]], classes[index]))
-    grouped: dict[tuple[int, int], list[int]] = {}
-    for index, before, behind in edges:
-        grouped.setdefault((find(before), find(behind)), []).append(index)
-    return sorted(grouped.values(), key=min)
+        role: Role = "gate"
+        if index in trunk:
+            role = "head" if call.law == "fixed" else "trunk"
+        elif index in aux:
+            role = "aux"
+        alone = still or role in ("gate", "aux")
+        key = (index,) if alone else (levels.find(call.inputs[0]), levels.find(index))
+        grouped.setdefault(key, []).append(index)
+        roles[key] = role
+    return [(roles[key], calls) for key, calls in sorted(grouped.items(), key=lambda item: min(item[1]))]
 
 
-def _names(trace: Trace, groups: list[list[int]]) -> list[str]:
+def _reached(trace: Trace, outputs: tuple[int, ...]) -> set[int]:
+    """Return the calls from which these outputs are reached without passing through a gate."""
+    found, open_ = set(outputs), list(outputs)
+    while open_:
+        call = trace.calls[open_.pop()]
+        for source in call.inputs:
+            if source not in call.gates and source not in found:
+                found.add(source)
+                open_.append(source)
+    return found
+
+
+def _names(trace: Trace, groups: list[tuple[Role, list[int]]]) -> list[str]:
     """Return a short stable name for each group.
 
-    The top-level module when it holds one site only (`layer2`, `stage1`), `stem` for a lone pooling before the
-    stages, the layer's own name for a lone convolution, `head` for the collapse; else `stage1`, `stage2`, ...
+    The outermost module that holds one site only and has a name of its own (`layer2`, `transition1`), `stem` for a
+    lone pooling before the stages, the layer's own name for a lone convolution, `head` for the collapse; else
+    `stage1`, `stage2`, ... Gates, auxiliary heads and poolings that keep the size are numbered apart.
     """
-    tops = [trace.calls[group[0]].path.partition(".")[0] for group in groups]
+    shrinking = [calls[0] for role, calls in groups if role == "trunk" and trace.calls[calls[0]].reduces]
+    parts = [trace.calls[index].path.split(".") for index in shrinking]
+    lone = sum(len(part) == 1 and trace.calls[index].op != "conv2d" for index, part in zip(shrinking, parts)) == 1
     names: list[str] = []
-    for group, top in zip(groups, tops, strict=True):
-        call = trace.calls[group[0]]
-        if call.target:
+    counts: dict[str, int] = {}
+    stage = 0
+    for role, calls in groups:
+        call = trace.calls[calls[0]]
+        if role in ("gate", "aux") or (role == "trunk" and not call.reduces):
+            word = "pool" if role == "trunk" else role
+            counts[word] = counts.get(word, 0) + 1
+            name = f"{word}{counts[word]}"
+        elif role == "head":
             name = "head"
-        elif tops.count(top) > 1:
-            name = f"stage{len(names) + 1}"
-        elif "." not in call.path and call.op != "conv2d":
-            name = "stem"
         else:
-            name = top or call.op
+            stage += 1
+            name = _own_name(call, parts, lone) or f"stage{stage}"
         names.append(name if name not in names else f"{name}-{len(names) + 1}")
     return names
 
 
-def _site(name: str, group: list[int], trace: Trace, shapes: list[tuple[int, ...]]) -> Site:
-    users = trace.users()
+def _own_name(call: Call, others: list[list[str]], lone: bool) -> str:
+    """Return the first part of the module's path that belongs to no other site and is a word; "" when there is none."""
+    mine = call.path.split(".")
+    for depth, part in enumerate(mine, start=1):
+        if sum(other[:depth] == mine[:depth] for other in others) == 1:
+            if lone and len(mine) == 1 and call.op != "conv2d":
+                return "stem"
+            return part if part and not part.isdigit() else ""
+    return "" if call.path else call.op
+
+
+def _site(
+    name: str, role: Role, group: list[int], trace: Trace, users: dict[int, list[int]], shapes: list[tuple[int, ...]]
+) -> Site:
     members = [_member(trace, users, index) for index in group]
     # the main path is the one with an activation behind its convolution; a shortcut has none
     members.sort(key=lambda member: (member.activation is None, member.call))
     main = members[0]
     call = trace.calls[main.call]
-    head = bool(call.target)
-    locked = ""
-    if main.form == "function":
-        locked = "its pooling is a function call inside forward, not a module of its own"
-    elif head and call.target != (1, 1):
-        locked = f"the fully connected layers behind it expect exactly {call.target[0]}x{call.target[1]}"
-    before, after = shapes[call.inputs[0]][2:], shapes[main.call][2:]
-    role: Literal["head", "trunk"] = "head" if head else "trunk"
-    return Site(name, role, tuple(members), call.shape[1], _two(before), _two(after), locked)
+    before, after = shapes[call.inputs[0]], shapes[main.call]
+    entering = trace.calls[call.inputs[0]]
+    assert entering.lay is not None
+    into = (before[entering.lay[0]], before[entering.lay[1]])
+    out = (after[call.lay[0]], after[call.lay[1]]) if call.lay else (1, 1)
+    still = role == "trunk" and not call.reduces
+    return Site(name, role, tuple(members), call.shape[1], into, out, _locked(role, call, members, trace), still)
 
 
-def _two(values: tuple[int, ...]) -> tuple[int, int]:
-    return values[0], values[1]
+def _locked(role: Role, call: Call, members: list[Member], trace: Trace) -> str:
+    """Return why nothing else can stand at a site, in words; "" where something can."""
+    if role == "gate":
+        return "it squeezes a map into a gate that scales the trunk; no pixel of the trunk is lost there"
+    if role == "aux":
+        return "it belongs to an auxiliary head, which only training uses"
+    if call.law == "step":
+        return "it takes every n-th pixel by indexing"
+    if any(member.spec is None for member in members):
+        return f"no kind of pooling says what its {call.op} does"
+    if any(trace.calls[member.call].visit or _again(trace, member) for member in members if member.path):
+        return "one module stands at several places of the network"
+    return ""
+
+
+def _again(trace: Trace, member: Member) -> bool:
+    """Return whether a pooling module runs more than once."""
+    return member.form == "pooling" and any(c.path == member.path and c.visit for c in trace.calls)
 
 
 def _member(trace: Trace, users: dict[int, list[int]], index: int) -> Member:
     call = trace.calls[index]
     entering = trace.calls[call.inputs[0]].shape[1]
-    spec = published_spec(call)
-    if call.op == "conv2d":
+    spec = published_spec(call, trace)
+    if call.op == "conv2d" and call.learned:
         activation = _activation(trace, users, index)
         anchor = _anchor(trace, users, activation) if activation is not None else None
         activation = activation if anchor else None
         return Member(call.path, "convolution", str(spec), spec, index, entering, call.shape[1], activation, anchor)
-    text = str(spec) if spec else f"adaptive {call.op.split('_')[1]} {call.target[0]}x{call.target[1]}"
+    text = str(spec) if spec else f"{call.op} to {'x'.join(map(str, call.map))}"
     form: Literal["pooling", "function"] = "pooling" if call.leaf and call.parameters == 0 else "function"
-    return Member(call.path or "forward", form, text, spec, index, entering, call.shape[1])
+    path = call.path if form == "pooling" else call.path or "forward"
+    return Member(path, form, text, spec, index, entering, call.shape[1])
 
 
-def published_spec(call: Call) -> PoolSpec | None:
+def published_spec(call: Call, trace: Trace | None = None) -> PoolSpec | None:
     """Return what a recorded reduction is as a PoolSpec, or None where no kind says it."""
-    if call.target:
-        kind = "global-max" if "max" in call.op else "global-avg"
-        return PoolSpec(kind) if call.target == (1, 1) else None
-    assert call.window is not None
-    kind = {"conv2d": "conv", "avg_pool2d": "avg"}.get(call.op, "max")
-    win = call.window
-    pads = win.padding
-    return PoolSpec(kind, win.kernel, win.stride, pads, win.dilation, ceil=win.ceil, counted=call.counted)
+    if call.law == "fixed":
+        return _collapse(call.op, call.target)
+    if call.window is None:
+        return None
+    pads = _padded_before(call, trace) if call.op == "conv2d" and not call.learned else None
+    return _windowed(call.op, call.law == "ceil", call.window, call.counted, call.learned, "Blur" in call.type, pads)
+
+
+@lru_cache(maxsize=1024)
+def _collapse(op: str, target: tuple[int, ...]) -> PoolSpec | None:
+    largest = "max" in op
+    if target == (1, 1):
+        known = op in ("mean", "amax") or op.startswith("adaptive_")
+        return PoolSpec("global-max" if largest else "global-avg") if known else None
+    square = len(set(target)) == 1 and op.startswith("adaptive_") and target[0] <= 64
+    kind = "adaptive-max" if largest else "adaptive-avg"
+    return PoolSpec.of(kind, options={"size": target[0]}) if square else None
+
+
+@lru_cache(maxsize=4096)
+def _windowed(
+    op: str,
+    same: bool,
+    win: Window,
+    counted: bool,
+    learned: bool,
+    blurs: bool,
+    pads: tuple[tuple[int, int], ...] | None,
+) -> PoolSpec | None:
+    """Return the spec of a strided kernel; making one takes longer than the rest of a layer's replay."""
+    if same:
+        kind = "conv" if op == "conv2d" else "avg" if op == "avg_pool2d" else "max"
+        return PoolSpec(kind, win.kernel, win.stride, "same-upper", win.dilation)
+    if op == "conv2d" and not learned:  # a fixed filter
+        known = blurs and set(win.kernel) <= {2, 3, 4, 5} and pads is not None
+        return PoolSpec("blur", win.kernel, win.stride, pads or ()) if known else None
+    kind = {"conv2d": "conv", "avg_pool2d": "avg", "lp_pool2d": ""}.get(op, "max")
+    if not kind:
+        return None
+    counted = counted or kind != "avg"
+    return PoolSpec(kind, win.kernel, win.stride, win.padding, win.dilation, ceil=win.ceil, counted=counted)
+
+
+def _padded_before(call: Call, trace: Trace | None) -> tuple[tuple[int, int], ...] | None:
+    """Return what a pad in the same module added before a call."""
+    if trace is None:
+        return None
+    before = trace.calls[call.inputs[0]]
+    return before.grow if before.op == "pad" and before.path == call.path else ()
 
 
 def _activation(trace: Trace, users: dict[int, list[int]], index: int) -> int | None:
@@ -140,9 +252,10 @@ def _activation(trace: Trace, users: dict[int, list[int]], index: int) -> int | 
         if len(after) != 1:
             return None
         index = after[0]
-        if trace.calls[index].op in _ACTIVATIONS:
+        call = trace.calls[index]
+        if call.op in _ACTIVATIONS:
             return index
-        if trace.calls[index].op not in _NORMS:
+        if call.op not in _NORMS and not (call.op == "mul" and len(call.inputs) == 1):
             return None
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from poolsearch.plan import PoolSpec
 from poolsearch.windows import Window
+
+# How the height and width of a call's result follow from its first input's:
+# same: they are those of call `follows`; window: a kernel's arithmetic; ceil: the input divided by the stride, rounded
+# up; fixed: `target`, whatever comes in; grow: pixels added or cut off; step: every n-th; ratio: as when recorded
+Law = Literal["input", "same", "window", "ceil", "fixed", "grow", "step", "ratio"]
 
 
 @dataclass(frozen=True)
@@ -15,33 +22,59 @@ class Call:
     op: str  # the function's name: conv2d, max_pool2d, relu, add, ...; "pool" for a pooling put in by a Plan
     path: str  # the module that made the call; "" is the network itself
     inputs: tuple[int, ...]  # indices of the calls whose results it takes
-    shape: tuple[int, ...]  # of its result when it was recorded, (1, C, H, W)
+    shape: tuple[int, ...]  # of its result when it was recorded, (1, C, H, W) mostly
     leaf: bool = False  # the module has no children: the call is what the module does
     visit: int = 0  # how often this module had run before
+    ordinal: int = 0  # how often this module had called this function before, in the same visit
+    type: str = ""  # class of the module
     window: Window | None = None  # of convolutions and poolings
     counted: bool = True
     weight: tuple[int, ...] = ()  # shape of the weight of conv2d and linear
+    learned: bool = True  # the weight is a parameter, not a buffer
     groups: int = 1
-    dims: tuple[int, ...] = ()  # of reductions, flatten and cat
+    dims: tuple[int, ...] = ()  # of reductions, permutations, flatten and cat; steps of a slice
     keepdim: bool = True
-    target: tuple[int, ...] = ()  # output size that an adaptive pooling was asked for
+    target: tuple[int, ...] = ()  # output size that a reduction to a fixed size was asked for
+    grow: tuple[tuple[int, int], ...] = ()  # pixels that pad adds to (rows, columns), begin and end
+    outside: tuple[tuple[int, ...], ...] = ()  # shapes of tensors that come from no call: parameters, buffers
     parameters: int = 0  # numbers that the module owns, at its first call
     inplace: bool = False
     spec: PoolSpec | None = None  # of an op "pool"
     site: str = ""  # name of the site it belongs to
+    # what layout.py finds out
+    law: Law = "input"
+    follows: int = 0
+    map: tuple[int, int] = (1, 1)  # height and width when recorded, also where the shape does not show them
+    lay: tuple[int, int] | None = (-2, -1)  # axes of height and width; None where there are none
+    flat: int | None = None  # axis whose length goes with height times width
+    gates: tuple[int, ...] = ()  # inputs that only scale or shift a map as a whole
 
     @property
     def reduces(self) -> bool:
-        """Return whether the call is made to shrink a map: a stride, or a collapse to a fixed size."""
-        return bool(self.target) or (self.window is not None and max(self.window.stride) > 1)
+        """Return whether the call shrinks a map: by a stride, a step, or a collapse to a fixed size."""
+        if self.op == "pool" or self.window is not None:
+            return self.law in ("window", "ceil") and self.window is not None and max(self.window.stride) > 1
+        return self.law in ("fixed", "step")
+
+
+def _rewired(call: Call, source: Callable[[int], int]) -> Call:
+    """Return the call with other places for what it takes: dataclasses.replace takes four times as long."""
+    new = object.__new__(Call)
+    new.__dict__.update(call.__dict__)
+    new.__dict__["inputs"] = tuple([source(place) for place in call.inputs])
+    new.__dict__["follows"] = source(call.follows)
+    if call.gates:
+        new.__dict__["gates"] = tuple([source(place) for place in call.gates])
+    return new
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The calls of one backbone; call 0 is the input, the last one the output."""
+    """The calls of one backbone; call 0 is the input, `outputs` are what it returns."""
 
     backbone: str
     calls: tuple[Call, ...]
+    outputs: tuple[int, ...] = ()
 
     def users(self) -> dict[int, list[int]]:
         """Return, for each call, the calls that take its result."""
@@ -58,12 +91,16 @@ class Trace:
             return index + (index > after)
 
         calls = list(self.calls[: after + 1])
-        calls.append(replace(new, inputs=(after,)))
+        calls.append(replace(new, inputs=(after,), follows=after))
         for index, call in enumerate(self.calls[after + 1 :], start=after + 1):
             rewired = only is None or index in only
-            inputs = tuple(after + 1 if rewired and source == after else moved(source) for source in call.inputs)
-            calls.append(replace(call, inputs=inputs))
-        return replace(self, calls=tuple(calls))
+
+            def source(place: int, rewired: bool = rewired) -> int:
+                return after + 1 if rewired and place == after else moved(place)
+
+            calls.append(_rewired(call, source))
+        outputs = tuple(after + 1 if only is None and i == after else moved(i) for i in self.outputs)
+        return replace(self, calls=tuple(calls), outputs=outputs)
 
     def change(self, index: int, **fields: object) -> Trace:
         """Return the trace with other fields at one call."""

@@ -102,7 +102,9 @@ def space_of(config: SweepConfig) -> Space:
     for name in config.space.sites:
         if name not in names:
             raise ConfigError(unknown("site", name, names, where="[space]"))
-    open_sites = [s for s in sites if not s.locked and (s.role == "trunk" or s.name in config.space.sites)]
+    open_sites = [
+        s for s in sites if not s.locked and ((s.role == "trunk" and not s.still) or s.name in config.space.sites)
+    ]
     chosen = tuple((site.name, *_choices(site, config)) for site in open_sites)
     space = Space(published, chosen)
     if space.n_plans < 2:
@@ -115,7 +117,7 @@ def _choices(site: Site, config: SweepConfig) -> tuple[tuple[Choice, ...], tuple
     own = config.space.sites.get(site.name, SiteSpace())
     kinds = own.kinds or (config.space.kinds if site.role == "trunk" else possible_kinds(site))
     kernels = own.kernel or config.space.kernel
-    strides = own.stride or config.space.stride
+    strides = (1,) if site.still else own.stride or config.space.stride
     wrong = next((kind for kind in kinds if kind not in possible_kinds(site)), None)
     if wrong:
         possible = ", ".join(possible_kinds(site))

@@ -12,9 +12,10 @@ from typing import Literal
 
 import streamlit as st
 
-from poolsearch.backbones import BACKBONES
+from poolsearch.backbones import BACKBONES, backbone, known
+from poolsearch.costs import networks
 from poolsearch.errors import PoolsearchError
-from poolsearch.kinds import KINDS
+from poolsearch.kinds import ADAPTIVE, KINDS
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, possible_kinds
@@ -31,11 +32,10 @@ def backbone_picker() -> tuple[str, Plan, str]:
         name = choose("Variant", ["A", "B"], "edit").lower()
         plan = variant(name)
         st.session_state["network"] = plan.backbone
-        networks = list(BACKBONES)
         st.selectbox(
-            "Network",
-            networks,
-            format_func=lambda key: BACKBONES[key].label,
+            "Network (parameters, MACs)",
+            known(),
+            format_func=_label,
             key="network",
             on_change=_other_network,
             args=(name,),
@@ -46,13 +46,10 @@ def backbone_picker() -> tuple[str, Plan, str]:
             "Input size, pixels", sizes, required=True, key="size", on_change=_other_size, args=(name, plan)
         )
         sites = [site for site in find_sites(plan.backbone, plan.size) if not site.locked]
-        names = [site.name for site in sites]
-        first = next((site.name for site in sites if site.form == "pooling"), names[0])
-        chosen = st.pills(
-            "Site", names, default=first, required=True, key="site", bind="query-params", on_change=_forget
-        )
-        site = next((site for site in sites if site.name == chosen), sites[0])
-        _site_settings(name, plan, site)
+        if sites:
+            _site_settings(name, plan, _site_pills(sites))
+        else:
+            st.info("No site that something else could stand at: this network throws no pixels away by pooling.")
         st.button(
             "Back to the published network",
             key="published",
@@ -64,8 +61,30 @@ def backbone_picker() -> tuple[str, Plan, str]:
     return name, plan, st.session_state.pop("refused", "")
 
 
-def _sizes(backbone: str) -> tuple[int, ...]:
-    return tuple(n for n in SIZES if n <= 64) if backbone == "smallnet" else tuple(n for n in SIZES if n >= 64)
+def _label(name: str) -> str:
+    """Return what a network is called in the list: its name, its parameters and MACs where they are known."""
+    label = BACKBONES[name].label if name in BACKBONES else name
+    if name not in networks():
+        return label
+    parameters, macs = networks()[name]
+    return f"{label} ({count(parameters)}, {count(macs)})"
+
+
+def _site_pills(sites: Sequence[Site]) -> Site:
+    """Return the site that is chosen; a link may name it."""
+    names = [site.name for site in sites]
+    if len(names) > 12:  # too many for buttons
+        chosen = st.selectbox("Site", names, key="site", bind="query-params", on_change=_forget)
+        return next((site for site in sites if site.name == chosen), sites[0])
+    first = next((site.name for site in sites if site.form == "pooling" and not site.still), names[0])
+    chosen = st.pills("Site", names, default=first, required=True, key="site", bind="query-params", on_change=_forget)
+    return next((site for site in sites if site.name == chosen), sites[0])
+
+
+def _sizes(name: str) -> tuple[int, ...]:
+    if name == "smallnet":
+        return tuple(n for n in SIZES if n <= 64)
+    return tuple(sorted({*(n for n in SIZES if n >= 64), backbone(name).size[1]}))
 
 
 def _forget() -> None:
@@ -73,13 +92,27 @@ def _forget() -> None:
 
 
 def _other_network(name: str) -> None:
-    record = BACKBONES[st.session_state["network"]]
-    side = record.size[1] if record.size[1] < 64 else 128
+    """Open another network at 128 pixels, or at its own size where it can't run so small."""
+    chosen = st.session_state["network"]
     _forget()
-    plan = Plan(st.session_state["network"], (record.size[0], side, side))
+    try:
+        record = backbone(chosen)
+        plan = _smaller(Plan(chosen, record.size))
+    except PoolsearchError as error:
+        st.session_state["refused"] = str(error)
+        return
     remember(name, plan)
     for other, text in beside(name, plan).items():
         st.query_params[other] = text
+
+
+def _smaller(plan: Plan) -> Plan:
+    if plan.size[1] < 64:
+        return check(plan)
+    try:
+        return check(replace(plan, size=(plan.size[0], 128, 128)))
+    except PoolsearchError:
+        return check(plan)
 
 
 def _other_size(name: str, plan: Plan) -> None:
@@ -131,7 +164,7 @@ def _site_settings(name: str, plan: Plan, site: Site) -> None:
     if "kernel" in takes:
         row("Kernel", "kernel", [2, 3, 4, 5], fixed)
     if "stride" in takes:
-        row("Stride", "stride", [1, 2, 3, 4])
+        row("Stride", "stride", [1] if site.still else [1, 2, 3, 4], site.still)
     if "padding" in takes:
         row("Padding", "padding", [0, 1, 2], fixed)
     if site.form == "convolution" and spec.kind != "conv":
@@ -199,13 +232,15 @@ def _other_kind(site: Site, now: PoolSpec, kind: str) -> PoolSpec:
         kernel if "kernel" in takes else (),
         (now.stride or (2,)) if "stride" in takes else (),
         padding if "padding" in takes else (),
+        ceil=now.ceil and "ceil" in takes,
+        options=now.options if now.kind in ADAPTIVE and kind in ADAPTIVE else (),
         placement=now.placement,
     )
 
 
 def badges(name: str, plan: Plan) -> list[tuple[str, Literal["blue", "orange", "gray"]]]:
     """Return (words, colour) of the variant on the page, and how many of its sites were changed."""
-    open_sites = sum(not site.locked for site in find_sites(plan.backbone, plan.size))
+    open_sites = sum(not site.locked for site in find_sites(plan.backbone, plan.size) if site.role in ("trunk", "head"))
     changed = f"{len(plan.sites)} of {open_sites} sites changed"
     return [(f"variant {name.upper()}", "blue" if name == "a" else "orange"), (changed, "gray")]
 

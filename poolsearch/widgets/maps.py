@@ -49,7 +49,8 @@ def picker() -> tuple[str, str, bool, int, list[View]]:
     pictures = ["Temple", "Flower", "Digit"]
     picture = PICTURES[choose("Image", pictures, "picture")]
     shown = [_view("A", "blue"), _view("B", "orange")]
-    sites = [site.name for site in find_sites(shown[0].plan.backbone, shown[0].plan.size) if site.role == "trunk"]
+    found = find_sites(shown[0].plan.backbone, shown[0].plan.size)
+    sites = [site.name for site in found if site.role == "trunk" and not site.locked]
     changed = next((name for view in shown for name, _ in view.plan.sites if name in sites), sites[0])
     site = st.sidebar.pills("Behind site", sites, default=changed, required=True, key="behind", bind="query-params")
     same = toggle("Same colour scale for A and B", "scale", True)

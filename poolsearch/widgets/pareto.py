@@ -86,7 +86,7 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
     if row.reason:
         st.warning(row.reason, title="It failed")
     lines = []
-    for site in find_sites(row.plan.backbone, row.plan.size):
+    for site in (site for site in find_sites(row.plan.backbone, row.plan.size) if site.role in ("trunk", "head")):
         spec = row.plan.spec(site.name)
         lines.append(
             f"| {site.name} | " + (f"**{KINDS[spec.kind].label}** `{spec}` |" if spec else f"`{site.main.text}` |")

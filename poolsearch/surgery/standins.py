@@ -1,0 +1,77 @@
+"""Shape-only stand-ins for the functions that cost most on meta tensors.
+
+torch's own meta kernels run Python decompositions: a batch norm takes up to a millisecond. Each stand-in returns an
+empty meta tensor of the right shape, or None where it does not know, and torch's own runs. A test holds the recorded
+calls equal to those of torch's kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    return torch.empty(shape, dtype=like.dtype, device="meta")
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """Return a number, or a tuple of one or two, as (rows, columns)."""
+    return (int(value[0]), int(value[-1])) if isinstance(value, tuple | list) else (int(value), int(value))
+
+
+def _conv2d(
+    x: Tensor, w: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Tensor | None:
+    if isinstance(padding, str) or x.dim() != 4:
+        return None
+    axes = zip(x.shape[2:], w.shape[2:], pair(stride), pair(padding), pair(dilation), strict=True)
+    out = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes]
+    return _empty((x.shape[0], w.shape[0], *out), x) if min(out) > 0 else None
+
+
+def _same(x: Tensor, *_: Any, inplace: bool = False, **__: Any) -> Tensor:
+    return x if inplace else _empty(tuple(x.shape), x)
+
+
+def _binary(x: Any, y: Any, **options: Any) -> Tensor | None:
+    alike = not isinstance(y, Tensor) or (isinstance(x, Tensor) and y.shape == x.shape)
+    return _empty(tuple(x.shape), x) if isinstance(x, Tensor) and alike and not options else None
+
+
+def _inplace(x: Tensor, _: Any, **options: Any) -> Tensor | None:
+    return None if options else x
+
+
+def _linear(x: Tensor, w: Tensor, bias: Any = None) -> Tensor | None:
+    return _empty((*x.shape[:-1], w.shape[0]), x) if x.shape[-1] == w.shape[1] else None
+
+
+def _cat(tensors: Any, dim: int = 0) -> Tensor | None:
+    first = tensors[0]
+    rest = [[n for axis, n in enumerate(t.shape) if axis != dim % first.dim()] for t in tensors]
+    if any(shape != rest[0] for shape in rest):
+        return None
+    shape = list(first.shape)
+    shape[dim] = sum(t.shape[dim] for t in tensors)
+    return _empty(tuple(shape), first)
+
+
+_ELEMENTWISE = (
+    "batch_norm", "relu", "relu6", "hardtanh", "silu", "hardswish", "hardsigmoid", "gelu", "leaky_relu", "dropout",
+    "layer_norm", "group_norm", "sigmoid", "softmax",
+)  # fmt: skip
+STANDINS: dict[str, Callable[..., Tensor | None]] = {
+    **dict.fromkeys(_ELEMENTWISE, _same),
+    "conv2d": _conv2d,
+    "add": _binary,
+    "mul": _binary,
+    "sub": _binary,
+    "add_": _inplace,
+    "mul_": _inplace,
+    "linear": _linear,
+    "cat": _cat,
+}

@@ -1,0 +1,223 @@
+"""Weights from anywhere: what is read, and every way in which a hostile or broken file is refused in one sentence."""
+
+import io
+import json
+import os
+import pickle
+import re
+import struct
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from poolsearch import confined, weights
+from poolsearch.errors import WeightsError
+from poolsearch.rows import Difference
+
+
+class Evil:
+    """Unpickling this runs a command."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.made}",)
+
+
+def one(value=1.0, size=(2,)):
+    return torch.full(size, value)
+
+
+def of_zip(path, full, name="data.pkl"):
+    """A zip that torch would open, whose one entry grows to `full` bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"archive/{name}", b"\0" * full)
+
+
+def of_header(path, header):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+
+
+def cut(path):
+    torch.save({"w": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def lying(path):
+    """A file that claims 99 numbers where its entry has one: read as claimed, it would show other memory."""
+    torch.save({"w": torch.ones(99), "room": torch.zeros(999)}, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data[:4] if name.endswith("data/0") else data)
+
+
+def legacy(value, path):
+    torch.save(value, path, _use_new_zipfile_serialization=False)
+
+
+REFUSED = {  # name -> (what makes the file, given its path; what is said)
+    "evil.pt": (lambda p: torch.save({"w": Evil(p.parent / "ran")}, p), "asks for the Python object 'posix.system'"),
+    "evil-old.pt": (
+        lambda p: p.write_bytes(pickle.dumps(Evil(p.parent / "ran"), protocol=2)),
+        "asks for the Python object 'posix.system'",
+    ),
+    "model.pt": (
+        lambda p: torch.save(torch.nn.Linear(1, 1), p),
+        "asks for the Python object 'torch.nn.modules.linear.Linear', which could run code",
+    ),
+    "cut.pt": (cut, "is cut short or broken: the directory at its end"),
+    "bomb.pt": (lambda p: of_zip(p, 10**8), "and would grow to 100,000,000 when it is read"),
+    "script.pt": (lambda p: of_zip(p, 9, "constants.pkl"), "is a TorchScript program, which is code"),
+    "lying.pt": (lying, "is broken or cut short"),
+    "huge.pt": (lambda p: torch.save({"w": torch.zeros(1).expand(10**9)}, p), "claims 1,000,000,000 numbers in 'w'"),
+    "huge-old.pt": (lambda p: legacy({"w": torch.zeros(1).expand(10**9)}, p), "claims 1,000,000,000 numbers in 'w'"),
+    "views.pt": (
+        lambda p: torch.save(shifted(9999), p),
+        "fewer than its tensors claim",
+    ),
+    "sparse.pt": (
+        lambda p: torch.save({"w": torch.sparse_coo_tensor([[0]], [1.0], (10**12,), check_invariants=True)}, p),
+        "has a sparse tensor in 'w'",
+    ),
+    "meta.pt": (lambda p: torch.save({"w": torch.zeros(10**12, device="meta")}, p), "has no numbers in 'w'"),
+    "nan.pt": (lambda p: torch.save({"a": one(), "w": one(float("nan"))}, p), "has NaN or infinity in 'w'"),
+    "inf.safetensors": (lambda p: save_file({"w": one(float("inf"))}, p), "has NaN or infinity in 'w'"),
+    "complex.pt": (lambda p: torch.save({"w": one() * 1j}, p), "has type complex64 in 'w'. Possible: bfloat16, bool"),
+    "number.pt": (lambda p: torch.save({"w": one(), "epoch": 3}, p), "holds one int under 'epoch'"),
+    "keys.pt": (lambda p: torch.save({7: one()}, p), "has a key of type int"),
+    "tensor.pt": (lambda p: torch.save(one(), p), "holds one Tensor. A state_dict is needed"),
+    "nothing.pt": (lambda p: torch.save({"state_dict": {}}, p), "holds no tensors"),
+    "empty.pt": (lambda p: p.write_bytes(b""), "is empty"),
+    "notes.pt": (lambda p: p.write_text("learning rate 0.1"), "is no file that torch.save wrote"),
+    "broken.safetensors": (lambda p: of_header(p, b"{" * 40), "is no safetensors file, or is cut short"),
+    "claims.safetensors": (
+        lambda p: of_header(p, {"w": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}}),
+        "is no safetensors file, or is cut short",
+    ),
+    "short.safetensors": (lambda p: p.write_bytes(b"\1\0\0"), "is no safetensors file, or is cut short"),
+    "gone.pt": (lambda p: None, "There is no file"),
+    "weights.bin": (lambda p: p.write_bytes(b"1"), "Possible: .safetensors, .pt, .pth"),
+}
+
+
+def shifted(count):
+    """Many views of the same numbers, no two the same: each is cheap in the file and dear outside."""
+    numbers = torch.zeros(count)
+    return {f"v{i}": numbers[i:] for i in range(50)}
+
+
+@pytest.fixture(scope="module")
+def replies(tmp_path_factory):
+    """All files that are refused, and some that are not in between, read by one child."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name, (make, _) in REFUSED.items():
+        make(folder / name)
+    torch.save({"w": one()}, folder / "good.pt")
+    names = [*list(REFUSED)[:8], "good.pt", *list(REFUSED)[8:], "good.pt"]
+    found = dict(zip(names, weights.described([folder / name for name in names]), strict=True))
+    return folder, found
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_is_not_plain_weights_is_refused_in_a_sentence(replies, name):
+    _, found = replies
+    assert isinstance(found[name], WeightsError)
+    words = str(found[name])
+    assert REFUSED[name][1] in words
+    assert name in words
+    assert words.endswith(".")
+    assert "\n" not in words
+
+
+def test_no_code_ran_and_the_good_file_among_them_is_read(replies):
+    folder, found = replies
+    assert not (folder / "ran").exists()
+    assert found["good.pt"] == weights.Contents({"w": (2,)}, {"w": "float32"})
+
+
+def test_the_code_in_the_evil_file_would_have_run(tmp_path):
+    torch.save({"w": Evil(tmp_path / "ran")}, tmp_path / "evil.pt")
+    torch.load(tmp_path / "evil.pt", weights_only=False)
+    assert (tmp_path / "ran").exists()
+
+
+def test_nestings_prefixes_ties_and_slices_come_out_as_the_plain_tensors(tmp_path):
+    numbers = torch.arange(12.0)
+    inner = {"a": numbers[:4], "b": numbers[4:].reshape(2, 4).T, "tied": numbers[:4], "n": torch.tensor(3)}
+    inner["half"] = torch.nn.Parameter(one(0.5).bfloat16())
+    torch.save({"state_dict": {f"module._orig_mod.{k}": v for k, v in inner.items()}, "epoch": 3}, tmp_path / "w.pth")
+    got = weights.opened(tmp_path / "w.pth")
+    assert list(got.tensors) == ["a", "b", "tied", "n", "half"]
+    assert all(torch.equal(got.tensors[key], value) for key, value in inner.items())
+    assert got.tensors["half"].dtype == torch.bfloat16
+    assert got.tensors["a"].data_ptr() == got.tensors["tied"].data_ptr()
+    assert got.contents.said == (
+        "Taken from 'state_dict'; left aside: 1 other.",
+        "'module.' taken off every key (DataParallel puts it there).",
+        "'_orig_mod.' taken off every key (torch.compile puts it there).",
+    )
+
+
+def test_a_child_that_dies_names_its_file_and_the_others_are_still_read(tmp_path):
+    """The reader here is a stand-in without torch: it ends itself, allocates, loops or writes when a file says so."""
+    (tmp_path / "reader.py").write_text(
+        "import os, signal\n"
+        "from poolsearch import confined\n"
+        "confined.SECONDS = 1\n"
+        "def handle(path, into):\n"
+        "    word = path.read_text()\n"
+        "    if word == 'die': os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "    if word == 'grow': bytearray(5 << 30)\n"
+        "    if word == 'write': (path.parent / 'big').write_bytes(bytes(2 << 20))\n"
+        "    while word == 'loop': pass\n"
+        "    return {'word': word}\n"
+        "confined.serve(handle)\n"
+    )
+    files = []
+    for number, word in enumerate(["good", "die", "grow", "loop", "write", "good"]):
+        files.append(tmp_path / f"{number}-{word}.txt")
+        files[-1].write_text(word)
+    code = f"import sys, runpy; runpy.run_path({str(tmp_path / 'reader.py')!r})"
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {confined.sys.executable} -c "{code}"\n')
+    (tmp_path / "python").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confined.sys, "executable", str(tmp_path / "python"))
+        replies = confined.ask("reader", files)
+    assert replies[0] == replies[5] == {"word": "good"}
+    assert [str(reply) for reply in replies[1:5]] == [
+        "'1-die.txt' can't be read: its reader broke off.",
+        "'2-grow.txt' needs more memory than three times its size and 1 GiB.",
+        "'3-loop.txt' can't be read: reading it took more than 60 s.",
+        "'4-write.txt' can't be read: File too large.",
+    ]
+
+
+def test_differences_name_each_key_with_both_shapes():
+    own = {"a": (2, 3), "b": (4,), "c": ()}
+    assert weights.differences(own, dict(own)) == ()
+    assert weights.differences(own, {"z": (1,), "b": (5,), "a": torch.Size([2, 3])}) == (
+        Difference("b", (4,), (5,)),
+        Difference("c", (), None),
+        Difference("z", None, (1,)),
+    )
+
+
+def test_the_table_of_differences_shows_what_is_wanted_and_given():
+    from rich.console import Console
+
+    from poolsearch.tables import differences_table
+
+    console = Console(width=100, record=True, file=io.StringIO())
+    many = [Difference(f"k{i}", (1,), None) for i in range(40)]
+    console.print(differences_table("resnet18", [Difference("fc.bias", (1000,), (3,)), *many]))
+    text = console.export_text()
+    assert "41 keys do not fit resnet18" in text
+    assert re.search(r"fc\.bias +1000 +3", text)
+    assert re.search(r"k0 +1 +missing", text)
+    assert "and 11 more" in text
