@@ -44,7 +44,17 @@ TARGETS_MS = {
     "by hand: every kind": 250,
     "real image: every kind": 250,
     "real image: a shift": 250,
-    "backbone: a setting": 400,
+    "backbone: resnet18": 400,
+    "backbone: resnet50": 400,
+    "backbone: densenet121": 400,
+    "backbone: inception_v3": 400,
+}
+STRIDES = ("3", "1", "4", "2")
+NETWORKS = {  # the variant, its site, the setting and its values; at 224 pixels every stride fits
+    "resnet18": ("resnet18/3x128x128", "stem", "set-stride", STRIDES),
+    "resnet50": ("resnet50/3x224x224", "stem", "set-stride", STRIDES),
+    "densenet121": ("densenet121/3x224x224", "pool0", "set-stride", STRIDES),
+    "inception_v3": ("inception_v3/3x299x299", "maxpool1", "set-stride", ("1", "2", "3")),
 }
 
 # Resolves with the milliseconds from the next event of a type to the frame in which `signature()` has changed.
@@ -161,14 +171,18 @@ def shift(page: Page, changes: int) -> list[float]:
     return [timed(page, "keydown", IMAGES, lambda i=i: slider.press(keys[i % 16])) for i in range(changes)]
 
 
-def backbone(page: Page, changes: int) -> list[float]:
-    """Return the times of changes of a site's stride and pooling on the Backbone page."""
-    page.goto("/backbone")
-    page.locator(".st-key-strip .bartext").first.wait_for()
-    page.wait_for_timeout(2000)
-    strides = ["3", "1", "4", "2"]
-    act = lambda text: page.locator(".st-key-set-stride").get_by_text(text, exact=True).click()  # noqa: E731
-    return [timed(page, "click", STRIP, lambda i=i: act(strides[i % 4])) for i in range(changes)]
+def backbone(name: str, site: str, key: str, choices: tuple[str, ...]) -> Callable[[Page, int], list[float]]:
+    """Return what times changes of a setting at a site of a network on the Backbone page."""
+
+    def changed(page: Page, changes: int) -> list[float]:
+        page.goto(f"/backbone?a={name}&site={site}")
+        page.locator(".st-key-strip .bartext").first.wait_for()
+        page.wait_for_timeout(3000)
+        row = page.locator(f".st-key-{key}")
+        act = lambda text: row.get_by_text(text, exact=True).click()  # noqa: E731
+        return [timed(page, "click", STRIP, lambda i=i: act(choices[i % len(choices)])) for i in range(changes)]
+
+    return changed
 
 
 def measure(changes: int) -> dict[str, list[float]]:
@@ -189,7 +203,7 @@ def measure(changes: int) -> dict[str, list[float]]:
                 "by hand: every kind": every_kind_by_hand,
                 "real image: every kind": every_kind_on_an_image,
                 "real image: a shift": shift,
-                "backbone: a setting": backbone,
+                **{f"backbone: {name}": backbone(*place) for name, place in NETWORKS.items()},
             }
             return {name: part(page, changes) for name, part in parts.items()}
     finally:

@@ -120,7 +120,8 @@ def backbone(name: str) -> Backbone:
         short = name.removeprefix("timm.")
         size = import_module("timm").get_pretrained_cfg(short).input_size
         return Backbone(name, partial(_timm, short), size, 1000, any_channels=True, source="timm")
-    crop = vision.models().get_model_weights(name).DEFAULT.transforms.keywords["crop_size"]
+    # the builders take the smallest size that weights were published for
+    crop = min(entry.transforms.keywords["crop_size"] for entry in vision.models().get_model_weights(name))
     return Backbone(name, partial(_torchvision, name), (3, crop, crop), 1000, source="torchvision")
 
 

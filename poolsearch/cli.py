@@ -168,6 +168,7 @@ def rebuild(
     from poolsearch.plan import Plan
     from poolsearch.surgery import check
     from poolsearch.surgery import rebuild as rebuilt
+    from poolsearch.surgery.proving import prove
     from poolsearch.surgery.published import published_weights
     from poolsearch.tables import console, differences_table, size
     from poolsearch.weights import differences
@@ -179,6 +180,7 @@ def rebuild(
         if found := differences(own, {key: value.shape for key, value in given.items()}):
             console().print(differences_table(str(wanted.published), found))
             raise typer.Exit(1)
+    prove(wanted)
     classes = backbone(wanted.backbone).classes
     checkpoint.save(rebuilt(wanted, published=given), wanted, classes, out)
     done = {"plan": str(wanted), "weights": weights or "random", "file": str(out), "bytes": out.stat().st_size}

@@ -25,9 +25,9 @@ if str(ROOT) not in sys.path:
 from poolsearch.lessons import LESSONS, link  # noqa: E402
 
 
-def page(name: str, title: str, icon: str, default: bool = False) -> st.Page:
-    """Return the page in `pages/`; its file name is also its address."""
-    return st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:", default=default)
+def page(name: str, title: str, default: bool = False) -> st.Page:
+    """Return the page in `pages/`; its file name is also its address. No icon: seven titles must fit 1280 pixels."""
+    return st.Page(ROOT / "pages" / f"{name}.py", title=title, default=default)
 
 
 st.set_page_config(
@@ -40,13 +40,13 @@ st.set_page_config(
 st.logo(STATIC / "logo.svg", size="large", icon_image=STATIC / "icon.png")
 st.navigation(
     [
-        page("by_hand", "Pooling by hand", "grid_on", default=True),
-        page("image", "Real image", "image"),
-        page("backbone", "Backbone", "account_tree"),
-        page("maps", "Feature maps", "blur_on"),
-        page("compare", "Compare", "compare_arrows"),
-        page("sweeps", "Sweeps", "rocket_launch"),
-        page("pareto", "Pareto front", "scatter_plot"),
+        page("by_hand", "Pooling by hand", default=True),
+        page("image", "Real image"),
+        page("backbone", "Backbone"),
+        page("maps", "Feature maps"),
+        page("compare", "Compare"),
+        page("sweeps", "Sweeps"),
+        page("pareto", "Pareto front"),
     ],
     position="top",
 ).run()

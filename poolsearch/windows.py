@@ -5,8 +5,8 @@ Covers one axis at a time, and a PoolSpec over all axes of a map. Knows nothing 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -54,15 +54,15 @@ class Window:
     dilation: tuple[int, ...]
     ceil: bool
 
-    @cached_property
-    def begins(self) -> tuple[int, ...]:
-        """Return the padding at the beginning of each axis, in pixels."""
-        return tuple(begin for begin, _ in self.padding)
+    begins: tuple[int, ...] = field(init=False, repr=False, compare=False)  # padding at the beginning of each axis
+    # whether torch takes this padding as it is: same at both ends, at most half the kernel
+    symmetric: bool = field(init=False, repr=False, compare=False)
 
-    @cached_property
-    def symmetric(self) -> bool:
-        """Return whether torch takes this padding as it is (same at both ends, at most half the kernel)."""
-        return all(b == e and b <= k // 2 for (b, e), k in zip(self.padding, self.kernel, strict=True))
+    def __post_init__(self) -> None:
+        # set once, not cached at the first use: a compiler that traces a pooling can't enter the cache's lock
+        object.__setattr__(self, "begins", tuple(begin for begin, _ in self.padding))
+        pairs = zip(self.padding, self.kernel, strict=True)
+        object.__setattr__(self, "symmetric", all(begin == end and begin <= k // 2 for (begin, end), k in pairs))
 
     def output(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """Return the output size in pixels of each axis."""
@@ -86,9 +86,9 @@ def spread(values: tuple[int, ...], axes: int, default: int) -> tuple[int, ...]:
 def window(spec: PoolSpec, sizes: tuple[int, ...]) -> Window:
     """Return the window of a windowed spec on a map of these sizes (SAME padding becomes numbers here)."""
     axes = len(sizes)
-    for field, values in (("kernel", spec.kernel), ("stride", spec.stride), ("dilation", spec.dilation)):
+    for name, values in (("kernel", spec.kernel), ("stride", spec.stride), ("dilation", spec.dilation)):
         if len(values) > 1 and len(values) != axes:
-            raise WindowError(f"'{spec}' gives {len(values)} {field} values, but the map has {axes} axes.")
+            raise WindowError(f"'{spec}' gives {len(values)} {name} values, but the map has {axes} axes.")
     kernel, stride = spread(spec.kernel, axes, 1), spread(spec.stride, axes, 1)
     dilation = spread(spec.dilation, axes, 1)
     if isinstance(spec.padding, str):

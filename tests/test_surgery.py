@@ -2,6 +2,7 @@
 
 import copy
 import io
+import warnings
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.pooling import build as build_pooling
 from poolsearch.surgery import check, find_sites, possible_kinds, rebuild, replayed
+from poolsearch.surgery.checking import untrainable
+from poolsearch.surgery.proving import prove
 from poolsearch.surgery.record import record, record_calls
 from poolsearch.surgery.replay import sizes
 from poolsearch.surgery.rewriting import Pooled, rewrite
@@ -34,7 +37,10 @@ PLANS = [
     "mobilenet_v2/3x64x64: stage1=blur k3 s2 p1; stage3=max k2 s2; stage4=avg k3 s2 p1 before; stage5=lp k2 s2 hybrid",
     "alexnet/3x96x96: stage1=max-blur k3 s4 p1; stage2=avg k3 s2 same-upper",
 ]
-every_plan = pytest.mark.parametrize("text", PLANS)
+# VGG has 130 million weights: its turn comes with the slow tests
+every_plan = pytest.mark.parametrize(
+    "text", [pytest.param(text, marks=pytest.mark.slow) if text.startswith("vgg") else text for text in PLANS]
+)
 
 
 def usual(name):
@@ -305,7 +311,7 @@ def test_branches_that_concatenate_are_one_site_with_members_of_every_form():
         "densenet121/3x64x64: transition2=max-blur k3 s2 p1; head=avg-max",
         "inception_v3/3x139x139: pool1=max k3 s1 p1; pool4=lp k3 s1 p1; Mixed_6a=blur k3 s2 p1",
         "googlenet/3x96x96: maxpool2=avg k3 s2 ceil; pool3=avg k3 s1 p1",
-        "vgg11_bn/3x64x64: head=adaptive-max size=7",
+        pytest.param("vgg11_bn/3x64x64: head=adaptive-max size=7", marks=pytest.mark.slow),
         "efficientnet_b0/3x65x65: stage2=blur k3 s2 p1; stage4=avg k2 s2 before",
     ],
 )
@@ -401,3 +407,40 @@ def test_weights_that_cannot_be_fetched_say_where_to_get_them(monkeypatch):
 
 def no_network(*_, **__):
     raise OSError("no network")
+
+
+def test_auxiliary_heads_are_listed_and_locked_and_say_when_they_need_a_larger_image():
+    aux = [site for site in find_sites("googlenet") if site.role == "aux"]
+    assert [str(site.published) for site in aux] == ["adaptive-avg size=4", "adaptive-avg size=4"]
+    assert all("auxiliary head" in site.locked for site in aux)
+    inception = Plan.parse("inception_v3/3x299x299: pool1=max k3 s1 p1; Mixed_6a=max-blur k3 s2 p1")
+    assert untrainable(inception) == ""
+    assert "AuxLogits" in untrainable(Plan.parse("inception_v3/3x128x128"))
+    assert untrainable(Plan.parse("resnet18/3x64x64")) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["resnet18/3x64x64: stem=max-blur k3 s2 p1; layer3=blur k3 s2 p1", "mobilenet_v2/3x64x64: head=gem"]
+)
+def test_a_plan_is_proved_by_its_own_network(text):
+    prove(Plan.parse(text))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resnet18/3x64x64: stem=max-blur k3 s2 p1; layer2=blur k3 s2 p1; head=gem",
+        "mobilenet_v2/3x64x64: stage2=avg k2 s2 before; head=avg-max",
+        "densenet121/3x64x64: transition1=soft k2 s2",
+    ],
+)
+def test_a_changed_network_compiles_into_one_graph_and_exports(text):
+    plan = Plan.parse(text)
+    model, x = rebuild(plan).eval(), image(plan)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = model(x)
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        assert torch.allclose(compiled(x), expected, atol=1e-5)
+        assert torch.allclose(torch.export.export(model, (x,)).module()(x), expected, atol=1e-5)

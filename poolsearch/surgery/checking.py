@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from poolsearch import backbones
 from poolsearch.errors import SiteError
 from poolsearch.plan import Plan
 from poolsearch.rows import Site
-from poolsearch.surgery.edits import canonical, edited, edits
+from poolsearch.surgery.edits import Edit, Hang, canonical, edited, edits
 from poolsearch.surgery.record import record
 from poolsearch.surgery.replay import Shape, fields, sizes
 from poolsearch.surgery.sites import find_sites as _find_sites
-from poolsearch.surgery.trace import Trace
+from poolsearch.surgery.trace import Call, Trace
 from poolsearch.windows import Field
 
 
@@ -47,6 +48,38 @@ def check(plan: Plan) -> Plan:
     plan = canonical(plan)
     replayed(plan)
     return plan
+
+
+@lru_cache(maxsize=512)
+def untrainable(plan: Plan) -> str:
+    """Return why a Plan that runs can't be trained, "" when it can: an auxiliary head may need a larger map."""
+    plan = check(plan)
+    trace = record(plan.backbone, plan.size[0])
+    if not trace.idle:
+        return ""
+    training = record(plan.backbone, plan.size[0], training=True)
+    places = {_place(call): index for index, call in enumerate(training.calls)}
+    moved = tuple(_elsewhere(edit, trace, places) for edit in edits(plan))
+    try:
+        sizes(edited(training, moved), plan.size)
+    except SiteError as error:
+        return str(error)
+    return ""
+
+
+def _place(call: Call) -> tuple[str, str, int, int]:
+    return call.path, call.op, call.visit, call.ordinal
+
+
+def _elsewhere(edit: Edit, trace: Trace, places: dict[tuple[str, str, int, int], int]) -> Edit:
+    """Return the edit with the indices that its calls have in another trace of the same network."""
+
+    def now(index: int) -> int:
+        return places[_place(trace.calls[index])] if index >= 0 else index
+
+    if isinstance(edit, Hang):
+        return replace(edit, call=now(edit.call), only=edit.only and tuple(map(now, edit.only)))
+    return replace(edit, call=now(edit.call))
 
 
 @lru_cache(maxsize=512)

@@ -59,7 +59,8 @@ def _laid(call: Call, done: list[Call]) -> dict[str, Any]:
         kept = x.flat if x.flat is not None and x.flat < len(shape) - 1 else None
         return {**same, "lay": x.lay if x.lay and x.lay[1] < -1 else None, "flat": kept}
     if call.op in _TOKENS:
-        return {**same, "lay": None, "flat": x.flat if call.shape == x.shape else None}
+        others = tuple(i for i in call.inputs if done[i].map != x.map)  # keys and values of a smaller map
+        return {**same, "lay": None, "flat": x.flat if call.shape == x.shape else None, "gates": others}
     if len(call.inputs) > 1:
         return _joined(call, done)
     if call.op in _VIEWS or len(shape) != len(x.shape):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from poolsearch import backbones
-from poolsearch.errors import SiteError
+from poolsearch.errors import PoolsearchError, SiteError
 from poolsearch.plan import Plan
 from poolsearch.surgery.layout import laid
 from poolsearch.surgery.standins import STANDINS, pair
@@ -38,15 +38,38 @@ def record(name: str, channels: int, training: bool = False) -> Trace:
     """
     usual = backbones.backbone(name).size
     size = (channels, max(usual[1], RECORDED), max(usual[2], RECORDED))
-    model = backbones.build(Plan(name, size), device="meta").train(training)
     try:
-        calls, outputs = record_calls(model, size)
-    except (NotImplementedError, RuntimeError, AssertionError) as error:
+        model, (calls, outputs) = _run(name, size, training, "meta")
+    except _OwnError as error:
+        # where meta tensors do not do (a branch on values, a stray tensor), real ones may
         if not any(word in str(error).lower() for word in ("meta", "device")):
-            raise SiteError(f"{name} does not run at {'x'.join(map(str, size))}: {error}") from None
-        model = backbones.build(Plan(name, size)).train(training)
-        calls, outputs = record_calls(model, size, device="cpu")
-    return Trace(name, calls, outputs)
+            raise
+        model, (calls, outputs) = _run(name, size, training, "cpu")
+    ran = {call.path for call in calls}
+    idle = not training and any(
+        path not in ran and next(module.parameters(recurse=False), None) is not None
+        for path, module in model.named_modules()
+        if next(module.children(), None) is None
+    )
+    return Trace(name, calls, outputs, idle)
+
+
+class _OwnError(SiteError):
+    """A network failed by itself, whatever it raised."""
+
+
+def _run(
+    name: str, size: tuple[int, int, int], training: bool, device: str
+) -> tuple[nn.Module, tuple[tuple[Call, ...], tuple[int, ...]]]:
+    """Return the network and what was recorded of it on a device."""
+    try:
+        model = backbones.build(Plan(name, size), device=device).train(training)
+        return model, record_calls(model, size, device)
+    except PoolsearchError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise _OwnError(f"{name} does not run at {'x'.join(map(str, size))}: {reason}") from None
 
 
 def record_calls(
@@ -96,8 +119,7 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         op = getattr(func, "__name__", str(func))
-        standin = self.standins.get(op)
-        out = standin(*args, **kwargs) if standin else None
+        out = self.stand_in(op, args, kwargs)
         if out is None:
             out = func(*args, **kwargs)
         results = _tensors(out)
@@ -109,6 +131,14 @@ class _Recorder(TorchFunctionMode):
             outside = tuple(tuple(t.shape) for t in mentioned if id(t) not in self.where)
             self.note(op, args, kwargs, inputs, results, outside)
         return out
+
+    def stand_in(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+        """Return an empty result of the right shape, or None where torch's own kernel has to say."""
+        standin = self.standins.get(op)
+        try:
+            return standin(*args, **kwargs) if standin else None
+        except (TypeError, AttributeError):  # called in another way than usual
+            return None
 
     def note(
         self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: tuple[int, ...], results: list[Tensor],

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import Literal
 
+from poolsearch.errors import SiteError
 from poolsearch.plan import PoolSpec
 from poolsearch.rows import Member, Site
 from poolsearch.surgery.record import record
@@ -35,9 +36,22 @@ def find_sites(backbone: str, size: tuple[int, int, int]) -> tuple[Site, ...]:
     groups = _groups(trace)
     names = _names(trace, groups)
     users = trace.users()
-    return tuple(
+    found = tuple(
         _site(name, role, calls, trace, users, shapes) for name, (role, calls) in zip(names, groups, strict=True)
     )
+    return (*found, *_auxiliary(backbone, size)) if trace.idle else found
+
+
+def _auxiliary(backbone: str, size: tuple[int, int, int]) -> tuple[Site, ...]:
+    """Return the sites of heads that only training runs; as they were recorded, where this size is too small."""
+    trace = record(backbone, size[0], training=True)
+    try:
+        shapes = sizes(trace, size)
+    except SiteError:
+        shapes = [call.shape for call in trace.calls]
+    users = trace.users()
+    groups = [calls for role, calls in _groups(trace) if role == "aux"]
+    return tuple(_site(f"aux{n}", "aux", calls, trace, users, shapes) for n, calls in enumerate(groups, start=1))
 
 
 class _Classes:
@@ -150,8 +164,7 @@ def _site(
     call = trace.calls[main.call]
     before, after = shapes[call.inputs[0]], shapes[main.call]
     entering = trace.calls[call.inputs[0]]
-    assert entering.lay is not None
-    into = (before[entering.lay[0]], before[entering.lay[1]])
+    into = (before[entering.lay[0]], before[entering.lay[1]]) if entering.lay else entering.map
     out = (after[call.lay[0]], after[call.lay[1]]) if call.lay else (1, 1)
     still = role == "trunk" and not call.reduces
     return Site(name, role, tuple(members), call.shape[1], into, out, _locked(role, call, members, trace), still)

@@ -75,6 +75,7 @@ class Trace:
     backbone: str
     calls: tuple[Call, ...]
     outputs: tuple[int, ...] = ()
+    idle: bool = False  # some layers with weights did not run: heads for training only
 
     def users(self) -> dict[int, list[int]]:
         """Return, for each call, the calls that take its result."""

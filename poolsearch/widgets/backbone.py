@@ -225,7 +225,10 @@ def _other_kind(site: Site, now: PoolSpec, kind: str) -> PoolSpec:
         kernel = (3,)  # a convolution's kernel is large for what it learns, not for what it pools
     kernel = tuple(min(KINDS[kind].kernels or (n,), key=lambda there: abs(there - n)) for n in kernel)
     padding = now.padding
-    if not isinstance(padding, str):
+    if now.kind == "conv" and site.form == "convolution":
+        # behind the convolution at stride 1 this leaves the size that its stride left, whatever its own padding was
+        padding = tuple(((n - 1) // 2, (n - 1) // 2) for n in kernel)
+    elif not isinstance(padding, str):
         padding = tuple((min(b, min(kernel) // 2), min(e, min(kernel) // 2)) for b, e in padding)
     return PoolSpec(
         kind,

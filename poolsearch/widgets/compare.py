@@ -89,7 +89,9 @@ def standings(plan: str) -> tuple[Standing, ...]:
             continue
         source = shapes[call.inputs[0]]
         before = around[name][0] if name in around else (source[entering.lay[0]], source[entering.lay[1]])
-        around[name] = before, (result[call.lay[0]], result[call.lay[1]]) if call.lay else (1, 1)
+        after = (result[call.lay[0]], result[call.lay[1]]) if call.lay else (1, 1)
+        shrinks = call.site or call.window is not None or call.reduces  # not what its module does afterwards
+        around[name] = before, after if shrinks or name not in around else around[name][1]
     return tuple(
         Standing(
             site.name,
@@ -140,11 +142,11 @@ def reach(plans: tuple[Plan, Plan], rows: tuple[Sequence[LayerRow], Sequence[Lay
         side = max(plan.size[1:])
         found.append(next((row.path for row in layers if row.main and row.field_px >= side), ""))
     if found[0] == found[1]:
-        return (
-            f"From `{found[0]}` on, A and B see as far as the image is long." if found[0] else "Neither sees it whole."
-        )
+        alike = [row.field_px for row in rows[0]] == [row.field_px for row in rows[1]]
+        first = "Both curves are the same: each layer sees as far in B as in A. " if alike else ""
+        return first + (f"From `{found[0]}` on, both see the length of the image." if found[0] else "")
     said = (
-        f"{letter} sees as far as the image is long from `{path}` on." if path else f"{letter} never sees it whole."
+        f"{letter} sees the length of its image from `{path}` on." if path else f"{letter} never sees it whole."
         for letter, path in zip("AB", found, strict=True)
     )
     return " ".join(said)
@@ -240,7 +242,7 @@ def draw_table(a: Plan, b: Plan, every: bool) -> None:
     st.dataframe(lines, key="layers", hide_index=True, placeholder="", column_config=columns, height=height)
     everything = pairs_of(str(a), str(b))
     st.caption(
-        f"{sum(map(differs, everything))} of {len(everything)} layers differ, most often in how far they see. "
+        f"{sum(map(differs, everything))} of {len(everything)} layers differ. "
         "Shapes are channels x height x width; the difference is in MACs. No field: the layer sees the whole map, "
         "or is not there."
     )

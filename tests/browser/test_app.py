@@ -12,6 +12,7 @@ PAGES = {
     "image": "Real image",
     "backbone": "Backbone",
     "maps": "Feature maps",
+    "compare": "Compare",
     "sweeps": "Sweeps",
     "pareto": "Pareto front",
 }
