@@ -130,3 +130,11 @@ def test_nothing_to_say_is_one_sentence():
         "All 6 convolutions and poolings still gain context: what enters the last one, stage3.pool, has seen 18 of 20 "
         "pixels.",
     )
+
+
+def test_a_network_whose_auxiliary_head_needs_more_pixels_says_that_it_cannot_be_trained():
+    said = advice(Plan.parse("inception_v3/3x128x128"))
+    assert any(
+        sentence.startswith("It runs, but it can't be trained at this size: Layer AuxLogits") for sentence in said
+    )
+    assert not any("trained" in sentence for sentence in advice(Plan.parse("inception_v3/3x299x299")))

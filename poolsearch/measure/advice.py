@@ -16,6 +16,7 @@ from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.plan import Plan
 from poolsearch.rows import LayerRow
 from poolsearch.surgery import find_sites
+from poolsearch.surgery.checking import untrainable
 
 # Kinds that pick one value of a window, or learn weights that need not be a low-pass: their stride folds what is
 # finer than the new grid over what is coarser (Zhang 2019, arXiv:1904.11486). The others average in some way.
@@ -49,6 +50,8 @@ def advice(plan: Plan) -> tuple[str, ...]:
     except SiteError as error:
         return (str(error),)
     found = [*_seen(rows, max(plan.size[1:])), *_one_pixel(rows), *_unfiltered(plan)]
+    if reason := untrainable(plan):
+        found.append(f"It runs, but it can't be trained at this size: {reason}")
     return tuple(found) or (_all_gain(rows, max(plan.size[1:])),)
 
 
