@@ -29,6 +29,7 @@ from poolsearch.sweep.local import Answer, LocalEngine
 from poolsearch.sweep.proposals import Proposals
 from poolsearch.sweep.space import Space, space_of
 
+_ATTEMPTS = 3  # of a trial whose worker dies under it
 _SAME_FAILURES = 10  # in a row, and the sweep stops with their reason
 _RETIMED_S = 60.0  # the last common timing of all trials may take this long; else only the front is timed again
 
@@ -220,6 +221,21 @@ class _Coordinator:
             self._tell(number, {name: value for name, value in answer.items() if name not in ("id", "event")})
         elif answer["event"] == "failed":
             self._fail(number, answer["reason"])
+        elif answer["event"] == "died" and number >= 0:  # the timing of all Plans together is no trial
+            self._run_again(number, answer["reason"])
+
+    def _run_again(self, number: int, reason: str) -> None:
+        """Put a trial whose worker died first in line, under its number; after three attempts it fails with the reason.
+
+        The count is stored before the trial is dispatched again, so that a new coordinator goes on counting.
+        """
+        trial = self._trial(number)
+        deaths = int(trial.user_attrs.get("deaths", 0)) + 1
+        trial.set_user_attr("deaths", deaths)
+        if deaths >= _ATTEMPTS:
+            self._fail(number, f"{reason} It was tried {_ATTEMPTS} times.")
+        else:
+            self.waiting.insert(0, number)
 
     # ------------------------------------------------------------------------------------------------- ask and tell
 

@@ -19,7 +19,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM
 class LocalEngine:
     """Workers on this machine. `submit` gives a free worker a job, `poll` returns what workers said since.
 
-    A worker that dies is replaced at once, and its job answered with "failed" and the signal or code it died of.
+    A worker that dies is replaced at once, and its job answered with "died" and the signal or code it died of.
     """
 
     def __init__(self, workers: int, device: str, log: TextIO) -> None:
@@ -76,7 +76,7 @@ class LocalEngine:
             return answers
         job = worker.job
         self._replace(worker)
-        return [{"id": job["id"], "event": "failed", "reason": worker.last_words()}] if job else []
+        return [{"id": job["id"], "event": "died", "reason": worker.last_words()}] if job else []
 
     def _replace(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None

@@ -97,7 +97,19 @@ def test_a_killed_coordinator_takes_its_workers_along_and_resume_finishes(tmp_pa
     whole(tiny)
 
 
-def test_a_killed_worker_is_replaced_and_its_trial_says_what_happened(tmp_path, tiny, own_runs):
+def kill_the_worker(folder, but=()):
+    """Kill the one worker as soon as it is another than before, and return its id."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for worker in set(of_this_sweep(folder, "poolsearch.sweep.worker")) - set(but):
+            time.sleep(3)  # it has imported torch and is at work on its trial
+            os.kill(worker, signal.SIGKILL)
+            return worker
+        time.sleep(0.1)
+    pytest.fail("there is no new worker")
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_runs_again_under_its_number(tmp_path, tiny, own_runs):
     slow = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 30})})
     process = start(tmp_path, slow, own_runs, "--workers", "1")
     wait_for(process, "1 of 5 trials")
@@ -106,9 +118,30 @@ def test_a_killed_worker_is_replaced_and_its_trial_says_what_happened(tmp_path, 
     os.kill(worker, signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert json.loads(out.strip().splitlines()[-1])["counts"] == {"complete": 4, "failed": 1}
-    failed = next(row for row in store.trial_rows(store.load_study("tiny")) if row.state == "failed")
-    assert failed.reason == "The worker was killed (signal 9), most likely for want of memory."
+    assert json.loads(out.strip().splitlines()[-1])["counts"] == {"complete": 5}
+    whole(tiny)
+
+
+def test_a_trial_that_kills_its_worker_three_times_fails_with_the_reason(tmp_path, tiny, own_runs):
+    endless = tiny.model_copy(update={"trials": 2, "training": tiny.training.model_copy(update={"epochs": 900})})
+    process = start(tmp_path, endless, own_runs, "--workers", "1")
+    wait_for(process, "0 of 2 trials")
+    killed = []
+    for _ in range(3):
+        killed.append(kill_the_worker(own_runs, killed))
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        failed = [row for row in store.trial_rows(store.load_study("tiny")) if row.state == "failed"]
+        if failed:
+            break
+        time.sleep(0.2)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert [row.number for row in failed] == [0]
+    assert failed[0].reason == (
+        "The worker was killed (signal 9), most likely for want of memory. It was tried 3 times."
+    )
+    nobody_is_left(own_runs)
 
 
 def test_a_second_coordinator_exits_with_75(tmp_path, tiny, own_runs):
