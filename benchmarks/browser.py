@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import logging
 import os
 import shutil
 import socket
@@ -31,7 +32,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-os.environ["STREAMLIT_LOGGER_LEVEL"] = "error"  # outside a server its cache would warn
+logging.disable(logging.WARNING)  # outside a server Streamlit's cache would warn
 
 from poolsearch import devices  # noqa: E402
 from poolsearch.kinds import KINDS  # noqa: E402
