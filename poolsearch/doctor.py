@@ -9,6 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
+OPTIONAL = (  # package, version, what it opens
+    ("timm", "1.0.31", "backbones named timm.NAME"),
+    ("onnx", "1.23.2", "the inventory of ONNX files"),
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ def findings() -> list[Finding]:
     found = [_python(), *_packages()]
     if all(finding.ok for finding in found):
         found += [_torchvision(), _device()]
+    found += [_optional(*wanted) for wanted in OPTIONAL]
     return [*found, _runs()]
 
 
@@ -53,6 +58,14 @@ def _packages() -> list[Finding]:
         text = f"{name} {got}" if same else f"{name} {got}, made for {wanted}"
         found.append(Finding(text, same, "" if same else f"pip install {name}=={wanted}"))
     return found
+
+
+def _optional(name: str, wanted: str, opens: str) -> Finding:
+    """Return whether a package is there that only one thing needs; without it nothing else is wrong."""
+    try:
+        return Finding(f"{name} {version(name)}, for {opens}", True)
+    except PackageNotFoundError:
+        return Finding(f"no {name}: {opens} need it (pip install {name}=={wanted})", True)
 
 
 def _torchvision() -> Finding:

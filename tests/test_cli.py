@@ -98,6 +98,10 @@ def test_the_doctor_names_each_package_and_the_fix(monkeypatch):
     healthy = ask("doctor")
     assert healthy.exit_code == 0
     assert "torchvision opens its networks" in healthy.stdout
+    assert "timm" in healthy.stdout  # there or not, what it opens is said and nothing is wrong
+    assert doctor._optional("no-such-package", "1.0", "nothing").what == (
+        "no no-such-package: nothing need it (pip install no-such-package==1.0)"
+    )
     monkeypatch.setattr(doctor, "version", lambda name: "0.1")
     ill = ask("doctor")
     assert ill.exit_code == 1
