@@ -120,6 +120,7 @@ def test_a_file_that_does_not_fit_shows_the_differences_and_exits_with_1(folder)
     assert document["poolings"] is None
 
 
+@pytest.mark.slow
 def test_a_folder_has_a_row_for_each_model_file(folder):
     rows = {row.name: row for row in inventory(str(folder))}
     assert list(rows) == ["broken.pth", "other.safetensors", "ours.safetensors", "theirs.pt"]
@@ -156,6 +157,7 @@ def test_a_wrong_request_is_refused_in_one_sentence(words, message):
     assert "Traceback" not in refused.output
 
 
+@pytest.mark.slow
 def test_as_markdown_the_poolings_are_a_table(folder):
     text = ask(folder / "ours.safetensors", "--markdown").stdout
     assert text.startswith("## 4 poolings and strided convolutions\n\n- ours.safetensors: safetensors\n")

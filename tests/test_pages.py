@@ -67,8 +67,7 @@ def test_by_hand_follows_the_choices():
     assert not at.exception
 
 
-@pytest.mark.parametrize("view", ["Forward", "Backward"])
-@pytest.mark.parametrize("picture", ["Temple", "Sensor trace"])
+@pytest.mark.parametrize(("picture", "view"), [("Temple", "Backward"), ("Sensor trace", "Forward")])
 def test_by_hand_shows_every_kind(picture, view):
     at = page(image=picture, view=view)
     for kind in KINDS.values():

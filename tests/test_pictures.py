@@ -306,6 +306,7 @@ LARGE = {  # 20 megapixels each, black: Pillow's memory does not depend on what 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("name", LARGE)
 def test_twenty_megapixels_take_less_than_300_megabytes(name, tmp_path):
@@ -323,6 +324,7 @@ def test_an_oversized_picture_costs_nothing(tmp_path):
         assert "169 megapixels" in answer
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_measure_sees_what_is_used(tmp_path):
     memory, _, _ = cost(tmp_path, b"", 'len(b"x" * 310 * 2**20)')

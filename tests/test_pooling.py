@@ -199,7 +199,7 @@ def cases(draw, kind, policy, axes):
 @pytest.mark.parametrize(
     ("kind", "policy", "axes"), BATTERY, ids=lambda value: f"{value}d" if value in (1, 2, 3) else value
 )
-@settings(max_examples=4, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_values_and_gradients_are_those_of_the_slow_obvious_pooling(kind, policy, axes, data):
     spec, sizes = data.draw(cases(kind, policy, axes))

@@ -37,9 +37,10 @@ PLANS = [
     "mobilenet_v2/3x64x64: stage1=blur k3 s2 p1; stage3=max k2 s2; stage4=avg k3 s2 p1 before; stage5=lp k2 s2 hybrid",
     "alexnet/3x96x96: stage1=max-blur k3 s4 p1; stage2=avg k3 s2 same-upper",
 ]
-# VGG has 130 million weights: its turn comes with the slow tests
+# VGG has 130 million weights, AlexNet 60: their turn comes with the slow tests
 every_plan = pytest.mark.parametrize(
-    "text", [pytest.param(text, marks=pytest.mark.slow) if text.startswith("vgg") else text for text in PLANS]
+    "text",
+    [pytest.param(text, marks=pytest.mark.slow) if text.startswith(("vgg", "alexnet")) else text for text in PLANS],
 )
 
 
