@@ -2,6 +2,7 @@
 # make test   on a fresh machine: makes .venv, installs, runs all tests that need no GPU, browser or network
 # make sweep  the default sweep, headless, on the embedded data (a second call continues or shows it)
 # make check  format, lint, types, tests: what CI runs; make browser and make faults are its other two parts
+#             (make faults also installs what clusters take, and uses PostgreSQL where it is installed)
 
 PYTHON ?= python3.11
 PORT ?= 8501
@@ -11,7 +12,7 @@ SHELL := /bin/bash
 .PHONY: app test sweep check lint types browser faults slow clean python
 
 app: .venv/app
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/python -m poolsearch serve --port $(PORT)
 
 test: .venv/dev
 	$(BIN)/python -m pytest
@@ -31,7 +32,7 @@ types: .venv/dev
 browser: .venv/dev
 	$(BIN)/python -m pytest -m browser
 
-faults: .venv/dev
+faults: .venv/cluster
 	$(BIN)/python -m pytest -m "faults or slow"
 
 # The stamps .venv/app and .venv/dev are newer than what they were installed from: a second call installs nothing.
@@ -44,6 +45,10 @@ faults: .venv/dev
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch .venv/app $@
+
+.venv/cluster: requirements-cluster.txt .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
+	@touch $@
 
 python:
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \

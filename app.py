@@ -1,16 +1,19 @@
-"""The entry: `streamlit run app.py`, `python app.py` or `uvicorn app:app`.
+"""The entry: `streamlit run app.py`, or `python app.py`, which is `python -m poolsearch serve`; or `uvicorn app:app`.
 
 It stands apart from the shell for two reasons: with `pages/` beside the script that Streamlit runs, a link straight
 to a page would open without the shell; and the heavy imports happen here once, before the first visitor.
 """
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import streamlit as st
+from starlette.middleware import Middleware
 
+from poolsearch.door import Door, refusal
 from poolsearch.warm import warm
 
 
@@ -21,7 +24,17 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
     yield
 
 
-app = st.App(Path(__file__).parent / "poolsearch" / "shell.py", lifespan=lifespan)
-
 if __name__ == "__main__":
-    app.run()
+    from poolsearch.cli import app as command_line
+
+    command_line(["serve", *sys.argv[1:]])
+
+if reason := refusal(st.get_option("server.address")):
+    print(reason, file=sys.stderr)
+    raise SystemExit(2)
+
+app = st.App(
+    Path(__file__).parent / "poolsearch" / "shell.py",
+    lifespan=lifespan,
+    middleware=[Middleware(Door, names=st.get_option("server.allowedHosts"))],
+)

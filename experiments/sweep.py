@@ -2,14 +2,16 @@
 
     python experiments/sweep.py configs/cluttered-digits.toml --set trials=48 --workers 2 --resume
 
-Exit codes: 0 done, 1 nothing was measured, 2 the request was wrong, 75 another coordinator holds the study,
-130 interrupted (continue with --resume).
+Exit codes: 0 done, 1 nothing was measured (or no worker or database could be had), 2 the request was wrong,
+75 another coordinator holds the study, 130 interrupted (continue with --resume).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -24,12 +26,6 @@ from poolsearch.config import load  # noqa: E402
 from poolsearch.errors import BusyError, PoolsearchError  # noqa: E402
 from poolsearch.rows import SweepStatus  # noqa: E402
 from poolsearch.tables import console, front_table, left_in_words  # noqa: E402
-
-
-def find(config: Path) -> Path:
-    """Return the config's path; `configs/x.toml` is also looked for beside this script."""
-    beside = Path(__file__).parent / config
-    return beside if not config.exists() and beside.exists() else config
 
 
 class Reporter:
@@ -58,18 +54,29 @@ def main(
     config: Annotated[Path, typer.Argument(help="the sweep's TOML file")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="override a key, as in training.epochs=5")] = None,
     workers: Annotated[int | None, typer.Option(help="processes; default one a core, or one a GPU")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
     storage: Annotated[str | None, typer.Option(help="SQLAlchemy URL; default a SQLite file in runs/")] = None,
+    engine: Annotated[str | None, typer.Option(help="local, or ray for a cluster")] = None,
+    address: Annotated[str | None, typer.Option(help="of the Ray cluster; default the one of this machine")] = None,
+    gpu_model: Annotated[str | None, typer.Option(help="where a cluster has several; one sweep uses one")] = None,
     resume: Annotated[bool, typer.Option(help="continue a study that is there already")] = False,
+    at_once: Annotated[bool, typer.Option("--at-once", help="do not wait for the sweeps that came before")] = False,
 ) -> None:
-    """Search over Plans as a TOML config says."""
-    from poolsearch.sweep.coordinator import run
+    """Search over Plans as a TOML config says; a study that is resumed runs where and as it last did."""
+    from poolsearch.sweep.folder import merged
+    from poolsearch.sweep.run import run
 
+    os.environ["TZ"] = "UTC"  # Optuna writes the local time into the study; UTC is the same everywhere, all year
+    time.tzset()
     report = Reporter()
     try:
-        settings = load(find(config), tuple(set_ or ()))
+        settings = load(config, tuple(set_ or ()))
+        options = merged(
+            settings.study, engine=engine, workers=workers, device=device, storage=storage, address=address,
+            gpu_model=gpu_model,
+        )  # fmt: skip
         with report.bar:
-            outcome = run(settings, workers, device, storage, resume, report)
+            outcome = run(settings, options, resume, report, at_once)
     except BusyError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(75) from None
@@ -80,7 +87,8 @@ def main(
     print(json.dumps(outcome.document()), flush=True)
     if outcome.status.state == "stopped":
         raise typer.Exit(130)
-    raise typer.Exit(0 if any(row.state == "complete" for row in outcome.rows) else 1)
+    worked = outcome.status.state == "done" and any(row.state == "complete" for row in outcome.rows)
+    raise typer.Exit(0 if worked else 1)
 
 
 if __name__ == "__main__":

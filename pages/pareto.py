@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from poolsearch import figures
-from poolsearch.widgets import pareto, variants
+from poolsearch import trial_figures
+from poolsearch.widgets import pareto, sweep_trials, variants
 
 variants.head("Pareto front")
 study = pareto.sweep_picker()
@@ -19,18 +19,18 @@ def chart() -> None:
     chosen = pareto.chosen(rows)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        figure = figures.pareto(rows, chosen.number if chosen else None, variants.dark())
+        figure = trial_figures.pareto(rows, chosen.number if chosen else None, variants.dark())
         st.plotly_chart(figure, key="front", on_select=pareto.picked, selection_mode="points",
                         config={"displayModeBar": False}, theme=None)  # fmt: skip
         st.caption(words)
-        pareto.downloads(study, rows)
+        sweep_trials.downloads(study)
     with right:
         if chosen is None:
             st.caption("Click a point to open its trial.")
         else:
             pareto.trial(study, chosen, rows)
             st.plotly_chart(
-                figures.learning_curve(chosen, variants.dark()),
+                trial_figures.learning_curve(chosen, variants.dark()),
                 key="curve",
                 config={"displayModeBar": False},
                 theme=None,

@@ -1,37 +1,59 @@
-"""Set up a sweep, start it in a process of its own, and watch it."""
+"""Set up a sweep, start it in a process of its own, watch it, and keep the old ones in order."""
 
 import streamlit as st
 
-from poolsearch.widgets import sweeps, variants
+from poolsearch import trial_figures
+from poolsearch.widgets import sweep_orders, sweep_setup, sweep_shelf, sweep_trials, sweep_view, sweep_watch, variants
 
-variants.head("Sweeps")
-study = sweeps.setup()
-if study is None:
-    st.info("No sweep yet. Set it up on the left and start it.", icon=":material/rocket_launch:")
+names = sweep_view.sweeps()
+view, study = sweep_view.picker(names)
+
+if view == "New" or study is None:
+    variants.head("Sweeps", caption="A sweep runs in a process of its own: it goes on when this tab is closed.")
+    if not names:
+        st.info("No sweep yet. Set one up here and start it.", icon=":material/rocket_launch:")
+    sweep_setup.form()
     st.stop()
 
-alive = sweeps.is_alive(study)
+if view == "All":
+    variants.head("Sweeps", (f"{len(names)} in all", "gray"))
+    sweep_shelf.shelf(names)
+    st.stop()
+
+first, _, unreadable = sweep_watch.read(study)
+alive = first.alive
 
 
 @st.fragment(run_every="2s" if alive else None, key="live")
 def live() -> None:
-    """Show where the sweep stands; when it ends, run the page once more without the timer."""
-    status = sweeps.card(study)
-    sweeps.last_trials(study)
-    if alive and not sweeps.is_alive(study):
+    """Show where the sweep stands; when it ends or begins, run the page once more with or without the timer."""
+    status, rows, broken = sweep_watch.read(study)
+    if status.alive != alive:
         st.rerun()
-    if status.state == "done":
-        st.page_link(
-            "../pages/pareto.py",
-            label="Open its Pareto front",
-            icon=":material/scatter_plot:",
-            query_params={"sweep": study},
-        )
+    sweep_watch.head(status, broken)
+    if broken:
+        st.warning(sweep_orders.as_text(broken), icon=":material/broken_image:")
+        return
+    sweep_watch.progress(status, sweep_orders.answer(study))
+    sweep_watch.metrics(status, rows)
+    st.caption(sweep_watch.counts(status, rows))
+    with st.grid(2, min_column_width=560):
+        with st.container():
+            sweep_trials.trials(status, rows)
+        figure = trial_figures.pareto(rows, None, variants.dark(), 400)
+        st.plotly_chart(figure, key="live-front", config={"displayModeBar": False}, theme=None)
+    sweep_trials.failures(rows)
+    sweep_trials.how_it_runs(status)
 
 
 live()
-with st.expander("How it runs"):
-    st.caption("The same in a shell:")
-    st.code(sweeps.command(study), language="bash")
-    st.caption("Last lines of its log:")
-    st.code(sweeps.log(study) or "Nothing was written yet.", language=None)
+if unreadable:
+    st.stop()
+with st.container(horizontal=True, vertical_alignment="center"):
+    sweep_trials.downloads(study)
+    st.page_link(
+        "../pages/pareto.py",
+        label="Open its Pareto front",
+        icon=":material/scatter_plot:",
+        query_params={"sweep": study},
+    )

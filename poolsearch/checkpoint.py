@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
+from poolsearch import files
 from poolsearch.errors import PoolsearchError
 from poolsearch.plan import Plan
 from poolsearch.surgery import rebuild
@@ -31,9 +32,7 @@ def save(model: nn.Module, plan: Plan, classes: int, path: Path) -> None:
     """Write a model's weights; a reader sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    draft = path.with_suffix(".tmp")
-    save_file(state, draft, metadata={"plan": str(plan), "classes": str(classes)})
-    draft.replace(path)
+    files.replace(path, serialized(state, metadata={"plan": str(plan), "classes": str(classes)}))
 
 
 def load(path: Path) -> Checkpoint:

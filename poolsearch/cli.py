@@ -5,50 +5,19 @@ Exit codes: 0 done, 1 the answer is no, 2 the request was wrong, 75 busy, 130 in
 
 from __future__ import annotations
 
-import json
 import platform
-import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
-from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated
 
 import typer
 
-from poolsearch.errors import BusyError, PoolsearchError
+from poolsearch import cli_sweep
+from poolsearch.command import Json, refusing, show
+from poolsearch.errors import PoolsearchError
 
-P = ParamSpec("P")
 app = typer.Typer(help="See how a CNN throws pixels away.", no_args_is_help=True, add_completion=False)
-Json = Annotated[bool, typer.Option("--json", help="one JSON document instead of the table")]
-
-
-def refusing(command: Callable[P, None]) -> Callable[P, None]:
-    """Return the command with every PoolsearchError said in one sentence on stderr, and its exit code."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except PoolsearchError as error:
-            print(error, file=sys.stderr)
-            raise typer.Exit(75 if isinstance(error, BusyError) else 2) from None
-
-    return run
-
-
-def show(document: Any) -> None:
-    """Print one JSON document on one line; infinity is null, as JSON has none."""
-    print(json.dumps(_plain(document)))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+app.add_typer(cli_sweep.app, name="sweep")
 
 
 @app.command()
@@ -132,9 +101,9 @@ def inventory(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
 ) -> None:
     """List the poolings and parameters in a model file, a backbone, or each model file of a folder."""
+    from poolsearch.inventory_rows import Inventory
     from poolsearch.inventory_words import inventory_cells, inventory_lines, inventory_markdown
     from poolsearch.measure.inventory import inventory as look
-    from poolsearch.rows import Inventory
     from poolsearch.tables import cells_table, console, differences_table
 
     found = look(target, backbone)
@@ -196,14 +165,14 @@ def replay(study: str, number: int, as_json: Json = False) -> None:
     import torch
 
     from poolsearch.config import to_toml
-    from poolsearch.sweep import store
+    from poolsearch.sweep import folder, store
     from poolsearch.sweep.worker import run_trial
 
     torch.set_num_threads(1)  # as in the sweep: sums are added in the same order
     row = store.find_trial(study, number)
     if row.accuracy is None or row.loss is None:
         raise PoolsearchError(f"Trial {number} of '{study}' has no result to compare with: {row.reason or row.state}.")
-    config = store.read_config(study)
+    config = folder.read_config(study)
     job = {"id": number, "plan": str(row.plan), "seed": row.seed, "config": to_toml(config)}
     again = run_trial(job)
     away = {"accuracy": again["accuracy"] - row.accuracy, "loss": again["loss"] - row.loss}
@@ -244,3 +213,21 @@ def doctor(as_json: Json = False) -> None:
             )
     if not all(finding.ok for finding in found):
         raise typer.Exit(1)
+
+
+@app.command()
+@refusing
+def serve(
+    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="or the next free one of ten")] = 8501,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="listen to other machines; there are no logins")
+    ] = False,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="a name that the app answers to beside localhost")
+    ] = None,
+) -> None:
+    """Open the app in this machine's browsers, or, asked twice, to other machines."""
+    from poolsearch.serve import serve as run
+
+    raise typer.Exit(run(host, port, allow_remote, allowed_host or ()))

@@ -12,7 +12,7 @@ from math import isfinite, log10
 
 import plotly.graph_objects as go
 
-from poolsearch.figures import _FONT, _empty, _figure, palette
+from poolsearch.figures import FONT, blank, empty, palette
 from poolsearch.rows import LayerPair, LayerRow
 
 _WIDTH = 900  # pixels of a page beside its sidebar on a projector 1280 wide, for names that would overlap
@@ -69,7 +69,7 @@ def growth(
     With pairs (one backbone) both share the axis, the sites are named on it and the changed ones are shaded; without,
     each counts its own layers. Large marks are sites.
     """
-    figure, colours = _figure("", 320, dark), palette(dark)
+    figure, colours = blank("", 320, dark), palette(dark)
     shared = lined_up(a, b, pairs)
     if shared:
         points = [
@@ -80,7 +80,7 @@ def growth(
         points = [list(enumerate(widening(rows), start=1)) for rows in (a, b)]
     seen = [row.field_px for side in points for _, row in side]
     if not seen:
-        return _empty(figure, "Neither network has a receptive field in pixels.")
+        return empty(figure, "Neither network has a receptive field in pixels.")
     for side, variant, name in zip(points, "ab", names, strict=True):
         _curve(figure, side, variant, name, colours[variant])
     _input_lines(figure, names, sides, colours)
@@ -128,7 +128,7 @@ def _input_lines(figure: go.Figure, names: tuple[str, str], sides: tuple[int, in
         figure.add_hline(y=side, line={"color": colours[colour], "width": 2, "dash": "dash"}, layer="above")
         figure.add_annotation(
             text=f"{words}, {side} px", x=0, xref="paper", xanchor="left", xshift=6,
-            y=log10(side), yanchor="bottom", showarrow=False, font={"size": _FONT},
+            y=log10(side), yanchor="bottom", showarrow=False, font={"size": FONT},
         )  # fmt: skip
 
 

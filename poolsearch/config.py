@@ -87,6 +87,14 @@ class Latency(_Section):
     calls: int = Field(40, ge=5, le=10000)
 
 
+class Limits(_Section):
+    """When a trial counts as hung, and when the disk as full. May differ between two runs of a study."""
+
+    trial_s: float = Field(3600, gt=0)  # from its start to its figures, in seconds at work
+    silent_s: float = Field(1800, gt=0)  # without a finished epoch
+    free_mb: int = Field(500, ge=0)  # less on the disk pauses the sweep
+
+
 class Clutter(_Section):
     """The knobs of cluttered digits."""
 
@@ -103,20 +111,22 @@ class SweepConfig(_Section):
     backbone: str
     data: str = "cluttered-digits"
     trials: int = Field(24, ge=1, le=100_000)
+    minutes: float | None = Field(None, gt=0, le=100_000)  # whichever comes first; time asleep does not count
     seed: int = Field(0, ge=0)
     objectives: tuple[Objective, ...] = ("accuracy", "latency_ms")
     space: Space = Space()
     training: Training = Training()
     latency: Latency = Latency()
+    limits: Limits = Limits()
     clutter: Clutter = Clutter()
 
     @field_validator("study")
     @classmethod
     def _plain_name(cls, name: str) -> str:
-        if not NAME.fullmatch(name):
+        if not NAME.fullmatch(name) or name.endswith((".", " ")):
             raise ValueError(
                 f"The study name {name[:40]!r} is not possible. Take 1 to 64 letters, digits, spaces, dots, "
-                "underscores and hyphens, a letter or digit first."
+                "underscores and hyphens, a letter or digit first and no dot or space last."
             )
         return name
 
@@ -144,12 +154,16 @@ def parse(text: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
     try:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_sentence(error)) from None
+        location = tuple(str(part) for part in _first(error)["loc"] if part != "sites" and not isinstance(part, int))
+        line = _line(text, location)
+        raise ConfigError(_sentence(error) + (f" (line {line})" if line else "")) from None
 
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> SweepConfig:
-    """Return the config in a TOML file. Raises ConfigError."""
+    """Return the config in a TOML file; `configs/x.toml` is also found in experiments/. Raises ConfigError."""
     path = Path(path)
+    beside = Path(__file__).parents[1] / "experiments" / path
+    path = beside if not path.exists() and beside.exists() else path
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -220,8 +234,25 @@ def _fields(location: tuple[int | str, ...]) -> list[str]:
     return [name for name in model.model_fields if name != "sites"]
 
 
+def _line(text: str, location: tuple[str, ...]) -> int | None:
+    """Return the line of the text, from 1, that sets a key, or None where it is not found (tomllib does not say)."""
+    section: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        heading = re.fullmatch(r"\s*\[([^]]+)\]\s*(#.*)?", line)
+        if heading:
+            section = [part.strip().strip("\"'") for part in heading[1].split(".")]
+        elif (*section, line.partition("=")[0].strip().strip("\"'")) == location:
+            return number
+    return None
+
+
+def _first(error: ValidationError) -> Any:
+    """Return the finding to tell: a misspelt key before the missing one that it was meant to be."""
+    return min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+
+
 def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
+    first = _first(error)
     location = tuple(part for part in first["loc"] if part != "sites")
     key, section = str(location[-1]) if location else "", ".".join(map(str, location[:-1]))
     place = f"[{section}]" if section else "the config"

@@ -12,10 +12,16 @@ from poolsearch.errors import PoolsearchError
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def resolve(name: str) -> str:
-    """Return "cpu" or "cuda" for a wish. Raises PoolsearchError where there is no such device."""
+def check(name: str) -> str:
+    """Return the wish itself. Raises PoolsearchError for a word that names no kind of device."""
     if name not in DEVICES:
         raise PoolsearchError(f"Unknown device '{name}'. Possible: {', '.join(DEVICES)} (a GPU is cuda).")
+    return name
+
+
+def resolve(name: str) -> str:
+    """Return "cpu" or "cuda" for a wish. Raises PoolsearchError where there is no such device."""
+    check(name)
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise PoolsearchError("There is no CUDA device that this torch can use. Take --device cpu (or auto).")
@@ -30,6 +36,12 @@ def cores() -> int:
 def default_workers(device: str) -> int:
     """Return one worker a GPU, or one a core."""
     return torch.cuda.device_count() if device == "cuda" else cores()
+
+
+def visible(slot: int) -> str:
+    """Return what CUDA_VISIBLE_DEVICES must be for a worker to see the GPU of this number, among those we may see."""
+    ours = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return ours[slot % len(ours)] if ours else str(slot % max(1, torch.cuda.device_count()))
 
 
 def machine() -> dict[str, str | int]:

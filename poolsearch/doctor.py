@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from poolsearch import files
+
 _ROOT = Path(__file__).parents[1]
 OPTIONAL = (  # package, version, what it opens
     ("timm", "1.0.31", "backbones named timm.NAME"),
     ("onnx", "1.23.2", "the inventory of ONNX files"),
+    ("psycopg", "3.3.9", "sweeps whose study is in PostgreSQL"),
+    ("ray", "2.60.0", "sweeps on a cluster"),
 )
 
 
@@ -87,11 +90,14 @@ def _device() -> Finding:
 
 
 def _runs() -> Finding:
-    from poolsearch.sweep.store import runs_folder
+    from poolsearch.sweep.folder import runs_folder
 
     folder = runs_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+    share = files.network_share(folder)
+    if share:
+        fix = "set POOLSEARCH_RUNS to a local folder, or give sweeps --storage postgresql+psycopg://user@host/database"
+        return Finding(f"sweeps are kept in {folder}, on a network file system ({share})", False, fix)
+    free = files.free_bytes(folder)
     good = free > 500 << 20
     fix = "" if good else f"free some space; sweeps are kept in {folder}"
     return Finding(f"{free / (1 << 30):.1f} GiB free for sweeps in {folder}", good, fix)

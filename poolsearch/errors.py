@@ -37,6 +37,10 @@ class BusyError(PoolsearchError):
     """Another coordinator holds the study (exit code 75)."""
 
 
+class EngineError(PoolsearchError):
+    """No worker can be had, here or on a cluster."""
+
+
 class TrialFailed(PoolsearchError):
     """A trial that ended without a usable result; the text is the reason kept with it."""
 

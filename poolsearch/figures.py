@@ -16,11 +16,11 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from PIL import Image
 
-from poolsearch.rows import Array, Histogram, LayerRow, TrialRow
+from poolsearch.rows import Array, Histogram, LayerRow
 
 LIGHT = {"a": "#0072B2", "b": "#D55E00", "grey": "#7D8893", "text": "#14202B", "grid": "#E3E8ED", "paper": "#FFFFFF"}
 DARK = {"a": "#56B4E9", "b": "#F08A3C", "grey": "#8B98A5", "text": "#E8EDF2", "grid": "#28343F", "paper": "#10171E"}
-_FONT = 14  # pixels: Plotly's own 12 is too small on a projector
+FONT = 14  # pixels: Plotly's own 12 is too small on a projector
 
 
 def palette(dark: bool) -> dict[str, str]:
@@ -28,33 +28,35 @@ def palette(dark: bool) -> dict[str, str]:
     return DARK if dark else LIGHT
 
 
-def _figure(title: str, height: int, dark: bool) -> go.Figure:
+def blank(title: str, height: int, dark: bool) -> go.Figure:
+    """Return an empty figure in the colours and fonts of a theme; the height is in pixels."""
     colours = palette(dark)
     axis = {
         "gridcolor": colours["grid"],
         "zeroline": False,
         "automargin": True,
-        "tickfont": {"size": _FONT},
-        "title": {"font": {"size": _FONT + 1}},
+        "tickfont": {"size": FONT},
+        "title": {"font": {"size": FONT + 1}},
     }
     figure = go.Figure()
     figure.update_layout(
         title={"text": title, "font": {"size": 18}, "x": 0, "xref": "container"} if title else None,
         height=height,
         margin={"l": 8, "r": 8, "t": 48 if title else 12, "b": 8},
-        font={"size": _FONT, "color": colours["text"], "family": "Source Sans, sans-serif"},
+        font={"size": FONT, "color": colours["text"], "family": "Source Sans, sans-serif"},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         xaxis=axis,
         yaxis=axis,
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom", "font": {"size": _FONT}},
-        hoverlabel={"font": {"size": _FONT}},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom", "font": {"size": FONT}},
+        hoverlabel={"font": {"size": FONT}},
         dragmode=False,
     )
     return figure
 
 
-def _empty(figure: go.Figure, words: str) -> go.Figure:
+def empty(figure: go.Figure, words: str) -> go.Figure:
+    """Return the figure without its axes, with the words that say why nothing is drawn."""
     figure.add_annotation(text=words, showarrow=False, font={"size": 16}, xref="paper", yref="paper", x=0.5, y=0.5)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
@@ -83,9 +85,9 @@ def shape_strip(
     Bars at a site are solid, the layers between are paler.
     """
     colours, shown = palette(dark), strip_rows(rows)
-    figure = _figure("", 330, dark)
+    figure = blank("", 330, dark)
     if not shown:
-        return _empty(figure, "This network has no maps to show.")
+        return empty(figure, "This network has no maps to show.")
     theirs = {row.path: row for row in published}
     places = list(range(len(shown)))
     outline = [theirs[row.path].width if row.path in theirs else None for row in shown]
@@ -101,7 +103,7 @@ def shape_strip(
         marker={"color": colours[variant], "opacity": [1.0 if row.site else 0.45 for row in shown]},
         text=[str(row.width) if len(shown) <= 40 or new else "" for row, new in zip(shown, _new_widths(shown))],
         textposition="outside",
-        textfont={"size": _FONT},
+        textfont={"size": FONT},
         cliponaxis=False,
         customdata=[[row.path, row.op, "x".join(map(str, row.shape))] for row in shown],
         hovertemplate="%{customdata[0]}<br>%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
@@ -136,9 +138,9 @@ def histogram_figure(named: Sequence[tuple[str, Histogram]], dark: bool = False)
     Shares, not counts: the maps of two variants may differ in size.
     """
     colours = palette(dark)
-    figure = _figure("", 260, dark)
+    figure = blank("", 260, dark)
     if not named:
-        return _empty(figure, "No activations yet.")
+        return empty(figure, "No activations yet.")
     for (name, histogram), variant, dash in zip(named, ("a", "b"), ("solid", "dot"), strict=False):
         figure.add_scatter(
             x=histogram.edges[:-1],
@@ -213,9 +215,9 @@ def shift_figure(named: Sequence[tuple[str, Sequence[float] | None]], shift: int
     A side without a curve is left out.
     """
     colours = palette(dark)
-    figure = _figure("", 190, dark)
+    figure = blank("", 190, dark)
     if not any(curve for _, curve in named):
-        return _empty(figure, "No shifts yet.")
+        return empty(figure, "No shifts yet.")
     for (name, curve), variant, dash in zip(named, ("a", "b"), ("solid", "dot"), strict=False):
         if curve is None:
             continue
@@ -240,7 +242,7 @@ def spectrum_figure(named: Sequence[tuple[str, Array, Array]], folds_above: floa
     A name begins with Input, A or B, which says how it is drawn; what follows a colon stands in the legend only.
     """
     colours = palette(dark)
-    figure = _figure("", 190, dark)
+    figure = blank("", 190, dark)
     styles = {"Input": ("grey", "solid"), "A": ("a", "solid"), "B": ("b", "dot")}
     for name, frequencies, power in named:
         short = name.partition(":")[0]
@@ -252,102 +254,9 @@ def spectrum_figure(named: Sequence[tuple[str, Array, Array]], folds_above: floa
         )  # fmt: skip
     figure.add_vrect(
         x0=folds_above, x1=0.5, fillcolor=colours["grey"], opacity=0.18, line_width=0, layer="below",
-        annotation={"text": "folds back", "font": {"size": _FONT}}, annotation_position="top left",
+        annotation={"text": "folds back", "font": {"size": FONT}}, annotation_position="top left",
     )  # fmt: skip
     figure.update_xaxes(title={"text": "frequency along the width, cycles per pixel"}, range=[0, 0.5], showgrid=False)
     figure.update_yaxes(title={"text": "power, dB"}, range=[-65, 18], tickvals=[-60, -40, -20, 0])
     figure.update_layout(showlegend=True)
-    return figure
-
-
-# ------------------------------------------------------------------------------------------------------------ pareto
-
-
-def pareto(rows: Sequence[TrialRow], chosen: int | None = None, dark: bool = False) -> go.Figure:
-    """Return latency against accuracy: the front as steps, beaten trials as rings, the published network a diamond.
-
-    Bars show the 95 % interval of the median. Every point carries its trial number as customdata.
-    """
-    colours = palette(dark)
-    figure = _figure("", 430, dark)
-    done = [row for row in rows if row.accuracy is not None and row.latency_ms is not None]
-    if not done:
-        return _empty(figure, "No finished trials yet.")
-    best = sorted((row for row in done if row.on_front), key=lambda row: row.latency_ms or 0)
-    beaten = [row for row in done if not row.on_front]
-    published = [row for row in done if row.published]
-    _steps(figure, best, colours)
-    _points(
-        figure,
-        "Beaten",
-        beaten,
-        chosen,
-        {"symbol": "circle-open", "size": 11, "color": colours["grey"], "line": {"width": 2}},
-    )
-    _points(figure, "On the front", best, chosen, {"symbol": "circle", "size": 15, "color": colours["b"]})
-    diamond = {"symbol": "diamond-open", "size": 22, "color": colours["a"], "line": {"width": 3}}
-    _points(figure, "Published network", published, chosen, diamond)
-    x, y = pareto_ranges(done)
-    figure.update_xaxes(title={"text": "latency, ms (lower is better)"}, range=x, showgrid=False)
-    figure.update_yaxes(title={"text": "accuracy (higher is better)"}, range=y, tickformat=".0%")
-    figure.update_layout(clickmode="event+select", hovermode="closest", uirevision="keep")
-    return figure
-
-
-def pareto_ranges(rows: Sequence[TrialRow]) -> tuple[list[float], list[float]]:
-    """Return (latency, accuracy) axis ranges with some room, so that new trials seldom move the picture."""
-    ms = [row.latency_ms for row in rows if row.latency_ms is not None]
-    accuracy = [row.accuracy for row in rows if row.accuracy is not None]
-    wide, tall = max(max(ms) - min(ms), 0.1 * max(ms)), max(max(accuracy) - min(accuracy), 0.02)
-    y = [max(0.0, min(accuracy) - 0.08 * tall), min(1.005, max(accuracy) + 0.1 * tall)]
-    return [max(0.0, min(ms) - 0.1 * wide), max(ms) + 0.08 * wide], y
-
-
-def _steps(figure: go.Figure, best: Sequence[TrialRow], colours: dict[str, str]) -> None:
-    figure.add_scatter(
-        x=[row.latency_ms for row in best], y=[row.accuracy for row in best], mode="lines",
-        line={"shape": "hv", "color": colours["b"], "width": 2}, showlegend=False, hoverinfo="skip",
-    )  # fmt: skip
-
-
-def _points(
-    figure: go.Figure, name: str, rows: Sequence[TrialRow], chosen: int | None, marker: dict[str, object]
-) -> None:
-    numbers = [row.number for row in rows]
-    selected = [numbers.index(chosen)] if chosen in numbers else ([] if chosen is not None else None)
-    errors = None
-    if rows and name != "Published network":
-        errors = {
-            "type": "data", "symmetric": False, "thickness": 1, "width": 0, "color": marker["color"],
-            "array": [(row.latency_high_ms or 0) - (row.latency_ms or 0) for row in rows],
-            "arrayminus": [(row.latency_ms or 0) - (row.latency_low_ms or 0) for row in rows],
-        }  # fmt: skip
-    figure.add_scatter(
-        x=[row.latency_ms for row in rows],
-        y=[row.accuracy for row in rows],
-        name=name,
-        mode="markers",
-        marker=marker,
-        customdata=numbers,
-        error_x=errors,
-        selectedpoints=selected,
-        unselected={"marker": {"opacity": 0.55}},
-        text=["<br>".join(str(row.plan).replace(": ", ";").split(";")) for row in rows],
-        hovertemplate="trial %{customdata}: %{y:.1%}, %{x:.2f} ms<br>%{text}<extra></extra>",
-    )
-
-
-def learning_curve(row: TrialRow, dark: bool = False) -> go.Figure:
-    """Return the validation accuracy of one trial after each epoch."""
-    colours = palette(dark)
-    figure = _figure("", 170, dark)
-    if not row.curve:
-        return _empty(figure, "No epochs yet.")
-    epochs = [epoch.epoch for epoch in row.curve]
-    figure.add_scatter(
-        x=epochs, y=[epoch.accuracy for epoch in row.curve], mode="lines+markers",
-        line={"color": colours["a"], "width": 2.5}, hovertemplate="epoch %{x}: %{y:.1%}<extra></extra>",
-    )  # fmt: skip
-    figure.update_xaxes(title={"text": "epoch"}, dtick=max(1, len(epochs) // 8), showgrid=False)
-    figure.update_yaxes(title={"text": "accuracy"}, tickformat=".0%", rangemode="tozero", nticks=4)
     return figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from poolsearch.rows import FileRow, Inventory, PoolingRow
+from poolsearch.inventory_rows import FileRow, Inventory, PoolingRow
 from poolsearch.tables import count, printable, shape, size
 
 POOLING_COLUMNS = ("name", "is", "kernel", "stride", "padding", "flags", "in", "out", "PoolSpec or reason")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from poolsearch.errors import PlanError
 from poolsearch.spec import BORDERS, PLACEMENTS, SAME, PoolSpec
@@ -82,6 +83,7 @@ class Plan:
         return f"{head}: {changes}" if changes else head
 
 
+@lru_cache(maxsize=4096)  # the trials of a sweep say the same few sites again and again
 def _parse_site(text: str) -> tuple[str, PoolSpec]:
     name, equals, spec = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z0-9_.#-]+", name.strip()):

@@ -265,10 +265,23 @@ class TrialRow:
     seconds: float | None = None
     cpu_seconds: float | None = None
     seed: int = 0
-    reason: str = ""
+    reason: str = ""  # why it failed, in a sentence
+    kind: str = ""  # of the failure: memory, number, time, crash, refused, bug or cancelled
+    attempts: int = 1
     curve: tuple[EpochRow, ...] = ()
     on_front: bool = False
     published: bool = False
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial at work, as far as its worker has told."""
+
+    number: int
+    plan: str
+    attempt: int = 1
+    seconds: float = 0.0
+    curve: tuple[EpochRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -276,72 +289,24 @@ class SweepStatus:
     """Where a sweep stands, as its coordinator last wrote it."""
 
     study: str
-    state: Literal["starting", "running", "stopping", "stopped", "done", "failed", "lost"]
+    state: Literal[
+        "queued", "starting", "running", "pausing", "paused", "stopping", "stopped", "done", "failed", "lost"
+    ]
     trials: int
     complete: int = 0
     failed: int = 0
-    running: tuple[tuple[int, str], ...] = ()  # number and text of what is being trained
-    elapsed_s: float = 0.0
+    running: tuple[RunningTrial, ...] = ()
+    elapsed_s: float = 0.0  # at work, over all runs; time asleep is not in it
     left_s: float | None = None  # None until three trials are done
     message: str = ""
+    minutes: float | None = None  # the budget, where it is one of time
+    workers: int = 0
+    device: str = ""
+    cpu_percent: float | None = None  # of all workers, 100 for a core
+    memory_bytes: int | None = None  # resident, of all workers
+    silent_s: float = 0.0  # since the coordinator wrote this; it may be asleep
 
     @property
     def alive(self) -> bool:
-        """Return whether its coordinator is at work."""
-        return self.state in ("starting", "running", "stopping")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One key of a checkpoint that does not fit: the shape the network has, the shape the file has."""
-
-    key: str
-    wanted: tuple[int, ...] | None  # None: the network has no such key
-    given: tuple[int, ...] | None  # None: the file has none
-
-
-@dataclass(frozen=True)
-class PoolingRow:
-    """One pooling, or strided convolution, of a model file or backbone."""
-
-    name: str  # of the site and its layer, or of the node in a graph
-    does: str  # as the model says it: "max k3 s2 p1", or the operator of a graph
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: str  # "1", "0:1x0:1" (begin and end of each axis), "SAME_UPPER"; empty where there is none
-    spec: str  # text of the PoolSpec it corresponds to
-    reason: str = ""  # why there is none
-    ceil: bool = False
-    counted: bool | None = None  # None where nothing is averaged
-    before: tuple[int, int] | None = None  # height and width that enter, in pixels
-    after: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """What is in a model file, or in a backbone by name."""
-
-    name: str
-    format: Literal["backbone", "safetensors", "torch", "onnx"]
-    plan: str = ""  # the network it was read as; empty when that is not known
-    poolings: tuple[PoolingRow, ...] | None = None  # None: the keys alone do not say
-    parameters: int = 0
-    macs: int | None = None
-    bytes: int | None = None  # of the file
-    tensors: int = 0
-    dtypes: tuple[tuple[str, int], ...] = ()  # bytes of the tensors of each type
-    keys: tuple[str, ...] = ()  # the first and the last
-    notes: tuple[str, ...] = ()
-    differences: tuple[Difference, ...] = ()
-
-
-@dataclass(frozen=True)
-class FileRow:
-    """One model file of a folder."""
-
-    name: str
-    format: str
-    poolings: int | None
-    parameters: int | None
-    bytes: int
-    problem: str = ""
+        """Return whether its coordinator is at work, waits for its turn, or is paused."""
+        return self.state in ("queued", "starting", "running", "pausing", "paused", "stopping")

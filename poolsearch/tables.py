@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from rich import box
@@ -12,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from poolsearch.costs import measured, measured_where
+from poolsearch.inventory_rows import Difference
 from poolsearch.kinds import Kind
-from poolsearch.rows import Difference, LayerRow, Site, Totals, TrialRow
+from poolsearch.rows import LayerRow, Site, Totals, TrialRow
 
 
 def count(number: float) -> str:
@@ -65,6 +68,15 @@ def left_in_words(seconds: float) -> str:
 def shape(values: Sequence[int]) -> str:
     """Return a shape in words: 64x32x32."""
     return "x".join(map(str, values))
+
+
+def csv_text(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV, one line below the head for each of `lines`; a tuple is written as a shape."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([shape(cell) if isinstance(cell, tuple) else cell for cell in line] for line in lines)
+    return file.getvalue()
 
 
 def console() -> Console:

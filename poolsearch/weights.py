@@ -17,7 +17,7 @@ from torch import Tensor
 
 from poolsearch.confined import ask
 from poolsearch.errors import WeightsError
-from poolsearch.rows import Difference
+from poolsearch.inventory_rows import Difference
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 _CHILD = "poolsearch.weights_child"

@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from poolsearch.cli import app
-from poolsearch.sweep.coordinator import run
+from poolsearch.sweep.folder import Options
+from poolsearch.sweep.run import run
 
 
 def ask(*words):
@@ -83,7 +84,7 @@ def test_a_wrong_request_is_refused_in_one_sentence_with_exit_code_2(words, mess
 
 
 def test_a_trial_replays_bit_for_bit(tiny):
-    run(tiny.model_copy(update={"trials": 2}), workers=1)
+    run(tiny.model_copy(update={"trials": 2}), Options(workers=1))
     answer = ask("replay", "tiny", "1", "--json")
     assert answer.exit_code == 0, answer.output
     document = json.loads(answer.stdout)

@@ -97,3 +97,78 @@ def test_a_missing_file_and_a_missing_key_are_said():
 def test_defaults_are_those_of_the_default_sweep():
     config = SweepConfig(study="a", backbone="smallnet/1x20x20")
     assert (config.trials, config.training.epochs, config.training.batch) == (24, 3, 128)
+
+
+WHOLE = """\
+study = "a"
+backbone = "smallnet/1x20x20"
+data = "digits"
+trials = 12
+seed = 3
+objectives = ["accuracy", "latency_ms"]
+
+[space]
+kinds = ["max", "avg"]
+kernel = [2, 3]
+stride = [2]
+
+[space.stage1]
+stride = [2]
+
+[training]
+epochs = 2
+batch = 64
+
+[latency]
+calls = 9
+"""
+MUTATIONS = [  # what is written instead of what, and the line that the refusal names
+    ("stuudy =", "study =", 1),
+    ("backbon =", "backbone =", 2),
+    ("dat =", "data =", 3),
+    ("trails =", "trials =", 4),
+    ("sed =", "seed =", 5),
+    ("objective =", "objectives =", 6),
+    ("[spce]", "[space]", None),
+    ("kind =", "kinds =", 9),
+    ("kernal =", "kernel =", 10),
+    ("strid =", "stride =", 11),
+    ("[trainig]", "[training]", None),
+    ("epoch =", "epochs =", 17),
+    ("batchs =", "batch =", 18),
+    ("call =", "calls =", 21),
+    ('"maxx"', '"max"', 9),
+    ('"vag"', '"avg"', 9),
+    ("[]", '["max", "avg"]', 9),
+    ("[0, 3]", "[2, 3]", 10),
+    ("[2, 65]", "[2, 3]", 10),
+    ('["two"]', "[2, 3]", 10),
+    ("[2.5]", "[2, 3]", 10),
+    ("trials = 0", "trials = 12", 4),
+    ("trials = -1", "trials = 12", 4),
+    ('trials = "many"', "trials = 12", 4),
+    ("seed = -1", "seed = 3", 5),
+    ("minutes = 0", "seed = 3", 5),
+    ("epochs = 0", "epochs = 2", 17),
+    ("batch = 1", "batch = 64", 18),
+    ("calls = 1", "calls = 9", 21),
+    ('["accuracy"]', '["accuracy", "latency_ms"]', 6),
+    ('"smalnet/1x20x20"', '"smallnet/1x20x20"', None),
+    ('"digit"', '"digits"', None),
+    ("[space.stage9]", "[space.stage1]", None),
+    ('"../up"', '"a"', 1),
+    ('"a\\u0000b"', '"a"', 1),
+]
+
+
+@pytest.mark.parametrize(("wrong", "right", "line"), MUTATIONS)
+def test_every_mutated_config_is_refused_before_any_trial_and_the_line_is_named(wrong, right, line):
+    assert right in WHOLE
+    with pytest.raises(PoolsearchError) as refused:
+        space_of(parse(WHOLE.replace(right, wrong, 1)))
+    assert line is None or str(refused.value).endswith(f"(line {line})"), refused.value
+    assert "\n" not in str(refused.value)
+
+
+def test_the_config_that_is_mutated_is_right():
+    assert space_of(parse(WHOLE)).n_plans > 1

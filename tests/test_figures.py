@@ -9,11 +9,6 @@ from poolsearch import figures
 from poolsearch.measure.activations import feature_maps, histograms
 from poolsearch.measure.cost import layer_rows
 from poolsearch.plan import Plan
-from poolsearch.rows import EpochRow, TrialRow
-
-
-def trial(number, accuracy, ms, **fields):
-    return TrialRow(number, "complete", Plan("a", (1, 8, 8)), accuracy=accuracy, latency_ms=ms, **fields)
 
 
 def test_the_strip_shows_the_main_path_and_names_its_sites():
@@ -37,31 +32,14 @@ def test_a_pooling_put_behind_a_convolution_has_a_bar_and_no_outline():
     assert bars.y[place - 1] == 16  # the convolution in front of it now runs at stride 1
 
 
-def test_the_pareto_figure_tells_front_beaten_and_published_apart():
-    rows = [trial(0, 0.8, 2.0, published=True), trial(1, 0.9, 3.0, on_front=True), trial(2, 0.7, 1.0, on_front=True)]
-    figure = figures.pareto(rows, chosen=1)
-    traces = {trace.name: trace for trace in figure.data if trace.name}
-    assert traces["On the front"].customdata == (2, 1)  # fastest first
-    assert traces["On the front"].selectedpoints == (1,)
-    assert traces["Beaten"].customdata == (0,)
-    assert traces["Published network"].customdata == (0,)
-
-
 def test_no_rows_give_a_figure_that_says_so():
     for figure in (
-        figures.pareto([]),
         figures.shape_strip([], []),
         figures.histogram_figure([]),
         figures.shift_figure([], 0),
-        figures.learning_curve(trial(0, 0.5, 1.0)),
     ):
         assert figure.layout.annotations[0].text
         assert not figure.data
-
-
-def test_a_learning_curve_has_a_point_an_epoch():
-    curve = (EpochRow(1, 2.0, 1.5, 0.4), EpochRow(2, 1.0, 0.9, 0.7))
-    assert list(figures.learning_curve(trial(0, 0.7, 1.0, curve=curve)).data[0].y) == [0.4, 0.7]
 
 
 def test_a_mosaic_puts_each_map_in_its_place_on_one_scale():

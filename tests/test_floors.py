@@ -19,16 +19,31 @@ FLOORS = {
         "plan",
         "windows",
         "rows",
+        "inventory_rows",
         "config",
         "tables",
+        "files",
         "confined",
         "inventory_words",
     ],
     1: ["pooling", "vision", "backbones", "datasets", "devices", "pictures", "weights", "weights_child"],
     2: ["surgery", "checkpoint", "training", "measure"],
     3: ["sweep"],
-    4: ["figures", "compared", "rasters"],
-    5: ["widgets", "components", "shell", "warm", "cli", "doctor", "__main__", "__init__"],
+    4: ["figures", "compared", "rasters", "trial_figures"],
+    5: [
+        "widgets",
+        "components",
+        "shell",
+        "warm",
+        "cli",
+        "cli_sweep",
+        "command",
+        "serve",
+        "door",
+        "doctor",
+        "__main__",
+        "__init__",
+    ],
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 
@@ -36,10 +51,10 @@ ALLOWED = {  # library -> who may import it
     "streamlit": ("app.py", "pages/", "poolsearch/shell.py", "poolsearch/widgets/", "poolsearch/components/"),
     "optuna": ("poolsearch/sweep/",),
     "sqlalchemy": ("poolsearch/sweep/",),
-    "plotly": ("poolsearch/figures.py", "poolsearch/compared.py"),
+    "plotly": ("poolsearch/figures.py", "poolsearch/compared.py", "poolsearch/trial_figures.py"),
     "torchvision": (),
     "rich": ("poolsearch/tables.py", "experiments/sweep.py"),
-    "typer": ("poolsearch/cli.py", "experiments/sweep.py"),
+    "typer": ("poolsearch/cli.py", "poolsearch/cli_sweep.py", "poolsearch/command.py", "experiments/sweep.py"),
 }
 
 

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from poolsearch import checkpoint
 from poolsearch.cli import app
 from poolsearch.errors import PoolsearchError
+from poolsearch.inventory_rows import PoolingRow
 from poolsearch.measure import inventory as module
 from poolsearch.measure.inventory import inventory, plan_of
 from poolsearch.plan import Plan
-from poolsearch.rows import PoolingRow
 from poolsearch.surgery import rebuild
 
 
@@ -135,6 +135,15 @@ def test_a_folder_has_a_row_for_each_model_file(folder):
     assert ask(folder).exit_code == 0
 
 
+def test_every_backbone_that_can_be_opened_is_known_by_its_name_alone():
+    found = inventory("resnet50")
+    assert (found.format, found.plan) == ("backbone", "resnet50/3x224x224")
+    assert found.parameters == 25_557_032  # as torchvision says
+    assert inventory("resnet50/3x64x64: stem=avg k2 s2").plan == "resnet50/3x64x64: stem=avg k2 s2"
+    with pytest.raises(PoolsearchError, match=r"backbone 'timm\.nothing'|needs timm"):  # not: no such file
+        inventory("timm.nothing")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -142,6 +151,7 @@ def test_a_folder_has_a_row_for_each_model_file(folder):
             ["resnt18"],
             "There is no such file or folder 'resnt18'. Unknown backbone 'resnt18'. Did you mean 'resnet18'?",
         ),
+        (["resnt50"], "Unknown backbone 'resnt50'. Did you mean 'resnet50'?"),
         (["resnet18/gone.pt"], "There is no such file or folder 'resnet18/gone.pt'."),
         (["gone.onnx"], "There is no such file or folder 'gone.onnx'."),
         (["README.md"], "'README.md' is no model file by its name. Possible: .safetensors, .pt, .pth, .onnx."),

@@ -12,9 +12,6 @@ from poolsearch.kinds import KINDS
 from poolsearch.lessons import LESSONS, link
 from poolsearch.pictures import Picture
 from poolsearch.plan import Plan
-from poolsearch.rows import SweepStatus
-from poolsearch.sweep import launch, store
-from poolsearch.sweep.coordinator import run
 from poolsearch.widgets import image, upload
 from poolsearch.widgets.by_hand import label
 
@@ -333,70 +330,3 @@ def test_maps_compare_two_variants_behind_the_changed_site():
 def test_maps_refuse_a_site_that_one_variant_does_not_have():
     at = page("maps", b="smallnet/1x20x20")
     assert "Unknown site" in at.warning[0].value
-
-
-# ------------------------------------------------------------------------------------------------ sweeps and pareto
-
-
-def test_sweeps_and_pareto_say_what_to_do_when_there_is_nothing():
-    assert "No sweep yet. Set it up on the left and start it." in page("sweeps").info[0].value
-    assert "No sweep yet. Start one on the page Sweeps." in page("pareto").info[0].value
-
-
-def test_a_sweep_starts_with_an_estimate_and_its_command(monkeypatch, tiny):
-    started = []
-    store.write_config(tiny)  # an older sweep, which the new one takes the place of on the page
-    store.write_status(SweepStatus("tiny", "done", 5, complete=5))
-    monkeypatch.setattr(launch.subprocess, "Popen", lambda command, **_: started.append(command))
-    at = page("sweeps")
-    assert "on this machine, reckoned from the MACs" in words(at)
-    at.text_input(key="new-name").set_value("lecture").run()
-    at.number_input(key="new-trials").set_value(6).run()
-    at.button(key="start").click().run()
-    assert not at.exception
-    assert started[0][1:3] == ["experiments/sweep.py", str(store.folder_of("lecture") / "config.toml")]
-    assert store.read_config("lecture").trials == 6
-    assert "Starting" in words(at)
-    assert at.selectbox(key="sweep").value == "lecture"
-    at.text_input(key="new-name").set_value("second").run()
-    at.button(key="start").click().run()
-    assert "The sweep 'lecture' is at work." in at.warning[0].value
-
-
-def test_a_sweep_that_cannot_start_says_why():
-    at = page("sweeps")
-    at.text_input(key="new-name").set_value("../up").run()
-    assert "The study name '../up' is not possible." in at.warning[0].value
-    assert not [button for button in at.button if button.key == "start"]
-
-
-def test_stopping_asks_the_coordinator(tiny):
-    store.write_config(tiny)
-    store.write_status(SweepStatus("tiny", "running", 5, complete=1))
-    at = page("sweeps")
-    at.button(key="stop").click().run()
-    assert (store.folder_of("tiny") / "stop").exists()
-
-
-def test_a_front_point_opens_as_variant_a_with_its_trained_weights(tiny):
-    outcome = run(tiny.model_copy(update={"trials": 3}), workers=1)
-    row = next(row for row in outcome.rows if not row.published)
-    at = page("pareto", trial=str(row.number))
-    assert f"Trial {row.number}" in [heading.value for heading in at.subheader]
-    assert metric(at, "Accuracy").value == f"{100 * row.accuracy:.1f} %"
-    at.button(key="open-a").click().run()
-    assert not at.exception
-    assert query(at, "a") == str(row.plan)
-    assert query(at, "aw") == f"tiny/{row.number}"
-    at.switch_page("../pages/maps.py").run()
-    assert f"trained, trial {row.number} of tiny" in words(at)
-    assert "Published: max k2 s2" in words(at)  # the other variant became the network to compare with
-    assert "trained, trial 0 of tiny" in words(at)
-
-
-def test_a_finished_sweep_shows_its_figures(tiny):
-    run(tiny.model_copy(update={"trials": 3}), workers=1)
-    at = page("sweeps")
-    assert "Finished" in words(at)
-    assert metric(at, "Best accuracy").value.endswith(" %")
-    assert len(at.dataframe[0].value) == 3

@@ -2,10 +2,12 @@
 
 import copy
 import io
+import itertools
 import warnings
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from poolsearch import backbones
@@ -21,6 +23,7 @@ from poolsearch.surgery.proving import prove
 from poolsearch.surgery.record import record, record_calls
 from poolsearch.surgery.replay import sizes
 from poolsearch.surgery.rewriting import Pooled, rewrite
+from poolsearch.surgery.standins import STANDINS
 from poolsearch.windows import Window
 
 SMALL = {"smallnet": "1x20x20", "alexnet": "3x96x96"}
@@ -277,6 +280,22 @@ def test_the_stand_ins_record_what_torchs_own_kernels_do(name):
     model = backbones.build(Plan(name, (3, 128, 128)), device="meta").eval()
     fast, slow = (record_calls(model, (3, 128, 128), standins=standins)[0] for standins in (True, False))
     assert [(c.op, c.path, c.inputs, c.shape) for c in fast] == [(c.op, c.path, c.inputs, c.shape) for c in slow]
+
+
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
+def test_the_stand_in_of_a_pooling_has_the_size_that_torch_gives(name):
+    asked = 0
+    for size, k, s, p, d, up in itertools.product((5, 8, 13), (1, 2, 3), (1, 2, 3), (0, 1), (1, 2), (False, True)):
+        options = {"kernel_size": k, "stride": s, "padding": p, "ceil_mode": up}
+        options |= {"dilation": d} if name == "max_pool2d" else {}
+        said = STANDINS[name](torch.empty(1, 2, size, size, device="meta"), **options)
+        if said is None:  # torch is asked, and refuses in its own words
+            with pytest.raises(RuntimeError):
+                getattr(F, name)(torch.rand(1, 2, size, size), **options)
+        else:
+            assert said.shape == getattr(F, name)(torch.rand(1, 2, size, size), **options).shape
+            asked += 1
+    assert asked > 100
 
 
 @pytest.mark.parametrize(

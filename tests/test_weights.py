@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from poolsearch import confined, weights
 from poolsearch.errors import WeightsError
-from poolsearch.rows import Difference
+from poolsearch.inventory_rows import Difference
 
 
 class Evil:

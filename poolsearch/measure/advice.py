@@ -12,7 +12,7 @@ from math import isfinite
 
 from poolsearch.errors import SiteError
 from poolsearch.kinds import KINDS
-from poolsearch.measure.cost import layer_rows, totals
+from poolsearch.measure.cost import before_head, layer_rows, totals
 from poolsearch.plan import Plan
 from poolsearch.rows import LayerRow
 from poolsearch.surgery import find_sites
@@ -30,8 +30,7 @@ def unproductive(rows: Sequence[LayerRow]) -> tuple[LayerRow, ...]:
 
 def _windows(rows: Sequence[LayerRow]) -> list[LayerRow]:
     """Return the layers of the main path before the head that look through a window: convolutions and poolings."""
-    head = next((place for place, row in enumerate(rows) if row.site == "head"), len(rows))
-    return [row for row in rows[:head] if row.main and _kind(row)]
+    return [row for row in before_head(rows) if row.main and _kind(row)]
 
 
 def _kind(row: LayerRow) -> str:

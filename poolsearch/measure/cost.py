@@ -12,13 +12,14 @@ nothing; a layer that writes over its input reads and writes like any other.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from math import inf, isfinite, prod
 
 from poolsearch.errors import PlanError
 from poolsearch.measure.arithmetic import Shape, Work, work
 from poolsearch.plan import Plan
-from poolsearch.rows import DiskBytes, LayerPair, LayerRow, Totals
+from poolsearch.rows import DiskBytes, LayerPair, LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, replayed
 from poolsearch.surgery.edits import learned_numbers
 from poolsearch.surgery.sites import published_spec
@@ -52,7 +53,7 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
     plan = check(plan)
     trace, shapes, seen = replayed(plan)
     sites = find_sites(plan.backbone, plan.size)
-    home = {member.path: site.name for site in sites for member in site.members}
+    home = homes(sites)
     beside = {member.path for site in sites for member in site.members[1:]}
     live, main, known = _live(trace, shapes), _main(trace, seen), set[str]()
     rows = []
@@ -73,7 +74,7 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
                 macs=done.macs,
                 comparisons=done.comparisons,
                 additions=done.additions,
-                bytes=0 if call.op in _VIEWS or _over(call) else written,
+                bytes=0 if call.op in _VIEWS or call.inplace else written,
                 read_bytes=read,
                 written_bytes=written,
                 live_bytes=live[index],
@@ -88,6 +89,11 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
     return tuple(rows)
 
 
+def homes(sites: Sequence[Site]) -> dict[str, str]:
+    """Return the name of the site that each member belongs to, by the member's path."""
+    return {member.path: site.name for site in sites for member in site.members}
+
+
 def _words(call: Call) -> str:
     """Return what a layer does: `conv k3 s2 p1`, `max k3 s2 p1`, `norm`, `relu`."""
     if call.spec:
@@ -96,11 +102,6 @@ def _words(call: Call) -> str:
         depthwise = "depthwise " if call.groups > 1 and call.weight[1] == 1 else ""
         return f"{depthwise}{published_spec(call)}"
     return _WORDS.get(call.op, call.op)
-
-
-def _over(call: Call) -> bool:
-    """Return whether a layer writes over its input (of Python's operators only those like += do)."""
-    return call.inplace and (not call.op.startswith("__") or call.op.startswith("__i"))
 
 
 def _work(call: Call, trace: Trace, sources: list[Shape], shape: Shape, learned: int) -> Work:
@@ -146,7 +147,7 @@ def _live(trace: Trace, shapes: tuple[Shape, ...]) -> list[int]:
     home: list[int] = []  # the call in whose memory each result lies
     last: dict[int, int] = {}  # when that memory is used for the last time
     for index, call in enumerate(trace.calls):
-        shares = bool(call.inputs) and (call.op in _VIEWS or _over(call))
+        shares = bool(call.inputs) and (call.op in _VIEWS or call.inplace)
         home.append(home[call.inputs[0]] if shares else index)
         last.update(dict.fromkeys([home[i] for i in call.inputs] + [home[index]], index))
     held, found = 0, []
@@ -200,9 +201,14 @@ def totals(rows: tuple[LayerRow, ...]) -> Totals:
 
 def _last_map(rows: tuple[LayerRow, ...]) -> LayerRow:
     """Return the last layer on the main path before the head."""
-    head = next((i for i, row in enumerate(rows) if row.site == "head"), len(rows))
-    maps = [row for row in rows[:head] if row.main and len(row.shape) == 3]
+    maps = [row for row in before_head(rows) if row.main and len(row.shape) == 3]
     return maps[-1] if maps else rows[-1]
+
+
+def before_head(rows: Sequence[LayerRow]) -> Sequence[LayerRow]:
+    """Return the layers before the head; all of them where there is no head."""
+    head = next((place for place, row in enumerate(rows) if row.site == "head"), len(rows))
+    return rows[:head]
 
 
 def aligned(plan_a: Plan, plan_b: Plan) -> tuple[LayerPair, ...]:

@@ -15,11 +15,12 @@ from typing import Any, Literal
 import torch
 
 from poolsearch import confined, weights
-from poolsearch.backbones import BACKBONES, backbone, published
-from poolsearch.errors import PoolsearchError, WeightsError, unknown
+from poolsearch.backbones import BACKBONES, backbone, known, published
+from poolsearch.errors import PlanError, PoolsearchError, WeightsError
+from poolsearch.inventory_rows import FileRow, Inventory, PoolingRow
 from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.plan import Plan, PoolSpec
-from poolsearch.rows import FileRow, Inventory, Member, PoolingRow, Site
+from poolsearch.rows import Member, Site
 from poolsearch.surgery import check, find_sites, rebuild
 from poolsearch.weights import Contents, differences
 
@@ -40,13 +41,13 @@ def inventory(target: str, network: str = "") -> Inventory | tuple[FileRow, ...]
         there = path.exists()
     except OSError:  # a Plan's text can be longer than a file's name may be
         there = False
-    named = target.partition("/")[0] in BACKBONES and path.suffix not in SUFFIXES
-    if target in BACKBONES or (named and not there):
+    named = not there and path.suffix not in SUFFIXES and _names_backbone(target.partition("/")[0])
+    if target in BACKBONES or named:
         return of_plan(plan_of(target))
     if path.is_dir():
         return of_folder(path, plan)
     if not there:
-        guess = "" if path.suffix in SUFFIXES else " " + unknown("backbone", target, BACKBONES)
+        guess = "" if path.suffix in SUFFIXES else _guess(target)
         raise WeightsError(f"There is no such file or folder '{target}'.{guess}")
     if path.suffix not in SUFFIXES:
         raise WeightsError(f"'{path.name}' is no model file by its name. Possible: {', '.join(SUFFIXES)}.")
@@ -54,6 +55,20 @@ def inventory(target: str, network: str = "") -> Inventory | tuple[FileRow, ...]
     if isinstance(found, PoolsearchError):
         raise found
     return found
+
+
+def _names_backbone(name: str) -> bool:
+    """Return whether `backbone` knows a name, or knows what is missing to open it: timm."""
+    return name in known() or name.startswith("timm.")
+
+
+def _guess(target: str) -> str:
+    """Return what `backbone` says of a name that it does not know."""
+    try:
+        backbone(target)
+    except PlanError as error:
+        return f" {error}"
+    return ""
 
 
 def plan_of(text: str) -> Plan:

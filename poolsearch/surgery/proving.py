@@ -28,10 +28,11 @@ def prove(plan: Plan) -> None:
     again, expected = calls[outputs[0]].shape, shapes[trace.outputs[0]]
     if again != expected:
         raise SiteError(f"'{plan}' was to give {expected[1:]}, but its network gives {again[1:]}.")
-    for name, gradient in _gradients(rebuild(plan), plan).items():
+    gradients = _gradients(rebuild(plan), plan)
+    for name, gradient in gradients.items():
         if not torch.isfinite(gradient).all():
             raise SiteError(f"The gradient of {name} in '{plan}' is not finite.")
-    silent = set(_gradients(rebuild(plan.published), plan)) - set(_gradients(rebuild(plan), plan))
+    silent = set(_gradients(rebuild(plan.published), plan)) - set(gradients)
     if silent:
         raise SiteError(f"{min(silent)} gets no gradient in '{plan}', as it does in the published network.")
 

@@ -1,6 +1,7 @@
 """Shape-only stand-ins for the functions that cost most on meta tensors.
 
-torch's own meta kernels run Python decompositions: a batch norm takes up to a millisecond. Each stand-in returns an
+torch's own meta kernels run Python decompositions: a batch norm takes up to a millisecond, and the first pooling of a
+process imports sympy and dynamo, 1.6 s. Each stand-in returns an
 empty meta tensor of the right shape, or None where it does not know, and torch's own runs. A test holds the recorded
 calls equal to those of torch's kernels.
 """
@@ -31,6 +32,45 @@ def _conv2d(
     axes = zip(x.shape[2:], w.shape[2:], pair(stride), pair(padding), pair(dilation), strict=True)
     out = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes]
     return _empty((x.shape[0], w.shape[0], *out), x) if min(out) > 0 else None
+
+
+def _max_pool2d(
+    x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | None:  # fmt: skip
+    return None if return_indices else _windowed(x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def _avg_pool2d(
+    x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, *_: Any, **__: Any
+) -> Tensor | None:
+    return _windowed(x, kernel_size, stride, padding, 1, ceil_mode)
+
+
+def _windowed(x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Tensor | None:
+    if x.dim() != 4:
+        return None
+    axes = zip(x.shape[2:], pair(kernel), pair(stride or kernel), pair(padding), pair(dilation), strict=True)
+    out = [_pooled(*axis, ceil_mode) for axis in axes]
+    return _empty((*x.shape[:2], *out), x) if min(out) > 0 else None
+
+
+def _pooled(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """Return the output size of one axis, 0 for what torch refuses (in its own words, when it is asked)."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if 2 * padding > kernel or room < 0 or stride < 1:
+        return 0
+    out = (-(-room // stride) if ceil_mode else room // stride) + 1
+    # rounded up, a window must not begin in the padding at the end
+    return out - 1 if ceil_mode and (out - 1) * stride >= size + padding else out
+
+
+def _adaptive(x: Tensor, output_size: Any, return_indices: bool = False) -> Tensor | None:
+    wanted = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
+    if x.dim() != 4 or return_indices or len(wanted) != 2:
+        return None
+    out = [n if w is None else int(w) for n, w in zip(x.shape[2:], wanted, strict=True)]
+    return _empty((*x.shape[:2], *out), x) if min(out) > 0 else None
 
 
 def _same(x: Tensor, *_: Any, inplace: bool = False, **__: Any) -> Tensor:
@@ -74,4 +114,8 @@ STANDINS: dict[str, Callable[..., Tensor | None]] = {
     "mul_": _inplace,
     "linear": _linear,
     "cat": _cat,
+    "max_pool2d": _max_pool2d,
+    "avg_pool2d": _avg_pool2d,
+    "adaptive_avg_pool2d": _adaptive,
+    "adaptive_max_pool2d": _adaptive,
 }

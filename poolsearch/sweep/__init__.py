@@ -1,10 +1,12 @@
 """Sweeps: a search over Plans. Everything of optuna is in this package.
 
-space        what may stand at each site, and the one function that makes a Plan of an Optuna trial
-store        where studies live, opened, checked and read as rows
-front        which trials no other trial beats
-worker       the process that trains and times one Plan at a time; knows no study
-local        the engine that runs workers on this machine
-coordinator  the one process that asks, dispatches and tells
-launch       start, watch and stop a coordinator from another process
+One process, the coordinator, asks and tells; engines run the trials; whoever else looks only reads.
+
+space, proposals             which Plans there are, and which comes next
+run, coordinator             one run of a sweep, and its loop; control, timing, results and clock are parts of it
+engine, local, cluster       where trials run; worker is the process that trains and times one Plan at a time
+ledger, storage              the study as its one writer sees it
+store, front                 the study as rows, for whoever reads
+folder, lease, turns         a sweep's folder, who holds it, and whose turn it is
+launch, commands             start a sweep in a process of its own, and steer it
 """

@@ -1,319 +1,335 @@
 """The one process that owns a study: it asks the sampler, dispatches to workers, and tells what came back.
 
-Which Plan comes next is the matter of `proposals`; what a trial does is the matter of `worker`.
+Which Plan comes next is the matter of `proposals`, what is written of `ledger`, what a trial does of `worker`.
+Nothing here asks a clock whether a worker lives: its pipe says so.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import platform
-import signal
+import contextlib
+import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
-
-from poolsearch import devices
+from poolsearch import files
 from poolsearch.config import SweepConfig, to_toml
-from poolsearch.errors import BusyError, PoolsearchError
-from poolsearch.rows import SweepStatus, TrialRow
-from poolsearch.sweep import store
-from poolsearch.sweep.front import front
-from poolsearch.sweep.local import Answer, LocalEngine
+from poolsearch.errors import BusyError, PoolsearchError, TrialFailed
+from poolsearch.rows import EpochRow, RunningTrial, SweepStatus
+from poolsearch.sweep import folder, results
+from poolsearch.sweep.clock import WorkClock
+from poolsearch.sweep.control import obey
+from poolsearch.sweep.engine import Answer, Engine, FailureKind, Job
+from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.proposals import Proposals
-from poolsearch.sweep.space import Space, space_of
+from poolsearch.sweep.space import Space
+from poolsearch.sweep.store import Kept
+from poolsearch.sweep.timing import time_together
 
-_ATTEMPTS = 3  # of a trial whose worker dies under it
+ATTEMPTS = 3  # of a trial whose worker dies under it
+_BEGUN = 30  # times a trial is begun at most, when its coordinator dies along with it each time
 _SAME_FAILURES = 10  # in a row, and the sweep stops with their reason
-_RETIMED_S = 60.0  # the last common timing of all trials may take this long; else only the front is timed again
+OnChange = Callable[[SweepStatus], None]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a coordinator ended."""
-
-    status: SweepStatus
-    rows: tuple[TrialRow, ...]
-    storage: str
-
-    def document(self) -> dict[str, Any]:
-        """Return the run as one JSON document: what a script wants to know."""
-        published = next((row for row in self.rows if row.published and row.state == "complete"), None)
-        return {
-            "study": self.status.study,
-            "storage": self.storage,
-            "state": self.status.state,
-            "counts": dict(Counter(row.state for row in self.rows)),
-            "seconds": round(self.status.elapsed_s, 1),
-            "front": [_brief(row) for row in front(self.rows)],
-            "published": _brief(published) if published else None,
-        }
+class Interrupted(PoolsearchError):
+    """A signal came while the coordinator waited for the database."""
 
 
-def _brief(row: TrialRow) -> dict[str, Any]:
-    return {
-        "trial": row.number,
-        "plan": str(row.plan),
-        "accuracy": row.accuracy,
-        "loss": row.loss,
-        "test_accuracy": row.test_accuracy,
-        "latency_ms": row.latency_ms,
-    }
+@dataclass
+class Flight:
+    """A job at work."""
+
+    attempt: int
+    begun_s: float  # on the clock of work
+    heard_s: float
+    curve: list[EpochRow] = field(default_factory=list)
 
 
-@contextmanager
-def lease(study: str) -> Iterator[None]:
-    """Hold a study alone. Raises BusyError when another coordinator does; the lock goes with the process."""
-    path = store.folder_of(study) / "lease"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise BusyError(f"The sweep '{study}' is run by {holder} already. Stop it first, or wait.") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
-        yield
+class Coordinator:
+    """One run of one sweep, from the first dispatch to done, stopped or hopeless."""
 
-
-def run(
-    config: SweepConfig,
-    workers: int | None = None,
-    device: str = "auto",
-    storage: str | None = None,
-    resume: bool = False,
-    on_change: Callable[[SweepStatus], None] = lambda status: None,
-) -> Outcome:
-    """Return how a sweep ended; it trains until the config's number of trials is done, stopped or interrupted.
-
-    Raises PoolsearchError before any work: a config that can't be, a study that is taken or held.
-    """
-    space = space_of(config)
-    place = devices.resolve(device)
-    if workers is not None and not 1 <= workers <= 256:
-        raise PoolsearchError(f"Workers go from 1 to 256, got {workers}. Nearest: {min(max(workers, 1), 256)}.")
-    with lease(config.study):
-        study = store.open_study(config, storage, resume)
-        store.write_config(config)
-        folder = store.folder_of(config.study)
-        (folder / "stop").unlink(missing_ok=True)
-        with (folder / "log.txt").open("a") as log:
-            engine = LocalEngine(workers or devices.default_workers(place), place, log)
-            try:
-                coordinator = _Coordinator(config, space, study, engine, on_change)
-                study.set_user_attr("device", devices.describe(place))
-                with _interruptible(coordinator):
-                    coordinator.work()
-            finally:
-                engine.close()
-        rows = store.trial_rows(study, alive=False)
-        return Outcome(coordinator.status, rows, storage or store.sqlite_url(config.study))
-
-
-@contextmanager
-def _interruptible(coordinator: _Coordinator) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into a request to stop, so that no write is cut in half."""
-
-    def stop(number: int, _: Any) -> None:
-        coordinator.interrupted = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Coordinator:
     def __init__(
-        self,
-        config: SweepConfig,
-        space: Space,
-        study: optuna.Study,
-        engine: LocalEngine,
-        on_change: Callable[[SweepStatus], None],
+        self, config: SweepConfig, space: Space, ledger: Ledger, engine: Engine, on_change: OnChange, elapsed_s: float
     ) -> None:
-        self.config, self.space, self.study, self.engine, self.on_change = config, space, study, engine, on_change
-        self.interrupted = False
-        self.toml = to_toml(config)
-        self.started = time.monotonic()
-        self.written = 0.0
-        self.finished_now = 0  # trials that ended in this run: what the time left is reckoned from
-        self.same_failures: list[str] = []
-        self.status = SweepStatus(config.study, "running", config.trials)
+        self.config, self.ledger, self.engine, self.on_change = config, ledger, engine, on_change
+        ledger.on_wait = self._waiting_for_storage
+        self.space, self.toml = space, to_toml(config)
+        self.clock = WorkClock(elapsed_s)
+        self.started_s = elapsed_s
+        self.stopping = False  # by a signal or a command
+        self.paused = ""  # why, in words; "" is not
+        self._place = folder.folder_of(config.study)
+        self.least_mb = 0.0  # what must be free since the disk was found full
+        self.full = ""  # why the disk counts as full, in words; it goes on by itself
         self.proposals = Proposals(config, space)
         self.waiting: list[int] = []  # trials of an earlier run that had not ended: they come first, same number
-        self.counts = Counter[str]()
-        for trial in study.get_trials(deepcopy=False):
+        self.flights: dict[int, Flight] = {}
+        self.answers: list[Answer] = []  # that came and are not handled yet
+        self.begun: Counter[int] = Counter()  # attempts of each trial, as stored
+        self.deaths: Counter[int] = Counter()  # of workers under a trial, as stored
+        self.counts: Counter[str] = Counter()
+        self.finished_now = 0  # trials that ended in this run: what the time left is reckoned from
+        self.failures: list[tuple[str, str]] = []  # kind and reason of those in a row
+        self.written = 0.0
+        self.status = SweepStatus(config.study, "running", config.trials)
+        for trial in ledger.trials():
             self._adopt(trial)
 
-    def _adopt(self, trial: FrozenTrial) -> None:
-        """Take over a trial of an earlier run."""
-        self.proposals.adopt(trial)
-        if trial.state == TrialState.RUNNING:
-            self.waiting.append(trial.number)
-        else:
-            self.counts[trial.state.name] += 1
+    # ------------------------------------------------------------------------------------------------- earlier runs
 
-    # ---------------------------------------------------------------------------------------------------- the loop
+    def _adopt(self, trial: Kept) -> None:
+        """Take over a trial of an earlier run: one whose figures are there is told, any other runs again."""
+        said, number = trial.attributes, trial.number
+        self.begun[number], self.deaths[number] = said.get("attempts", 1), said.get("deaths", 0)
+        values = results.values(said["result"], self.config) if trial.state == "COMPLETE" else None
+        self.proposals.adopt(number, said["plan"], values, not trial.ended)
+        if trial.ended:
+            self.counts["COMPLETE" if trial.state == "COMPLETE" else "FAIL"] += 1
+            return
+        result = said.get("result") or self._result_on_disk(number)
+        if result:
+            self._tell(number, result)
+        elif self.begun[number] - self.deaths[number] >= _BEGUN:
+            self.fail(number, "crash", f"It was begun {_BEGUN} times, and each time the sweep ended with it.")
+        else:
+            self.waiting.append(number)
+
+    def _result_on_disk(self, number: int) -> Any:
+        try:
+            return json.loads(folder.result_file(self.config.study, number).read_text())
+        except (OSError, ValueError):
+            return None
+
+    # ----------------------------------------------------------------------------------------------------- the loop
 
     def work(self) -> None:
         """Dispatch and tell until done, stopped or hopeless; then time all finished Plans together."""
-        self._write("running", force=True)
-        exhausted = False
-        while not self._stop_asked():
-            while self.engine.free and not exhausted and not self._stop_asked():
-                exhausted = not self._dispatch()
-            if not self.engine.running:
-                break
-            for answer in self.engine.poll(0.5):
-                self._handle(answer)
-            self._write("running")
-        if self._stop_asked():
-            reason = self._hopeless()
-            self._write("failed" if reason else "stopped", reason or "It can be continued (--resume).", force=True)
+        try:
+            self.write("running", force=True)
+            while self._goes_on():
+                self.answers = self.engine.poll(0.5)
+                while self.answers:
+                    self._handle(self.answers.pop(0))
+                self.enforce_limits()
+                self.write(self.state())
+            if not self.stopping and not self._hopeless():
+                time_together(self)
+        except Interrupted:
+            self.stopping = True
+            self._keep_on_disk()
+        except BusyError as error:  # another coordinator has taken the study over
+            self.write("stopped", str(error), force=True)
+            raise
+        except PoolsearchError as error:  # no worker can be had, or the database is gone for good
+            self._keep_on_disk()
+            self.write("failed", str(error), force=True)
             return
-        self._time_together()
-        self._write(
-            "done", "The space holds no further Plan." if self.counts.total() < self.config.trials else "", True
-        )
+        reason = self._hopeless()
+        if reason:
+            self.write("failed", reason, force=True)
+        elif self.stopping:
+            self.write("stopped", "It can be resumed.", force=True)
+        else:
+            self.write("done", self._last_words(), force=True)
 
-    def _stop_asked(self) -> bool:
-        asked = (store.folder_of(self.config.study) / "stop").exists()
-        return self.interrupted or asked or bool(self._hopeless())
+    def _goes_on(self) -> bool:
+        """Carry out commands and dispatch; return whether anything is at work or may yet be."""
+        self.clock.tick()
+        self.ledger.keep()
+        self.obey()
+        self._look_at_the_disk()
+        more = True
+        while more and not self._held() and self.engine.resources().free:
+            more = self._dispatch()
+        if self.stopping or self._hopeless():
+            return False
+        return bool(self.flights) or bool(self.paused or self.full) or more
+
+    def _held(self) -> bool:
+        return bool(self.stopping or self.paused or self.full or self._hopeless())
 
     def _hopeless(self) -> str:
-        last = self.same_failures[-_SAME_FAILURES:]
-        if len(last) == _SAME_FAILURES and len(set(last)) == 1:
-            return f"{_SAME_FAILURES} trials in a row failed: {last[0]}"
+        last = self.failures[-_SAME_FAILURES:]
+        if len(last) == _SAME_FAILURES and len({kind for kind, _ in last}) == 1:
+            return f"{_SAME_FAILURES} trials in a row failed for the same reason: {last[-1][1]}"
         return ""
 
     def _dispatch(self) -> bool:
         """Give a free worker the next trial; return False when there is none left."""
         if self.waiting:
             number = self.waiting.pop(0)
-            plan = self.proposals.texts[number]
+            self.begun[number] += 1
+            self.ledger.note(number, "attempts", self.begun[number])  # before it can bring anything down
         else:
-            if len(self.proposals.texts) >= self.config.trials:
-                return False
-            proposal = self._propose()
+            proposal = None if self._spent() else self.proposals.next()
             if proposal is None:
                 return False
-            number, plan = proposal
-        weights = str(store.weights_file(self.config.study, number))
-        job = {"id": number, "do": "trial", "plan": plan, "seed": self.config.seed, "config": self.toml}
-        self.engine.submit({**job, "weights": weights})
+            said = {"plan": str(proposal.plan), "seed": self.config.seed, "attempts": 1}
+            number = self.ledger.add(proposal.running_trial(self.space, said))
+            self.proposals.take(number, proposal)
+            self.begun[number] = 1
+        weights = str(folder.weights_file(self.config.study, number))
+        plan = self.proposals.texts[number]
+        self.submit({"id": number, "do": "trial", "plan": plan, "seed": self.config.seed, "weights": weights})
         return True
+
+    def submit(self, job: Job) -> None:
+        attempt = self.begun[job["id"]]
+        self.engine.submit({**job, "attempt": attempt, "config": self.toml})
+        self.flights[job["id"]] = Flight(attempt, self.clock.now_s, self.clock.now_s)
+
+    def obey(self) -> None:
+        """Carry out the commands that have come since."""
+        obey(self)
+
+    def _spent(self) -> bool:
+        """Return whether the budget is: of trials, or of minutes at work."""
+        minutes = self.config.minutes
+        return len(self.proposals.texts) >= self.config.trials or bool(minutes and self.clock.now_s >= 60 * minutes)
+
+    # ------------------------------------------------------------------------------------------------------ answers
 
     def _handle(self, answer: Answer) -> None:
         number = answer["id"]
+        flight = self.flights.get(number)
+        if flight is None or flight.attempt != answer["attempt"]:
+            return  # of an attempt that was given up
+        if answer["event"] == "epoch":
+            flight.heard_s = self.clock.now_s
+            flight.curve.append(EpochRow(**answer["row"]))
+            return
+        del self.flights[number]
         if answer["event"] == "done":
-            self._tell(number, {name: value for name, value in answer.items() if name not in ("id", "event")})
+            self._tell(number, {name: value for name, value in answer.items() if name not in _ENVELOPE})
         elif answer["event"] == "failed":
-            self._fail(number, answer["reason"])
-        elif answer["event"] == "died" and number >= 0:  # the timing of all Plans together is no trial
+            self.fail(number, answer["kind"], answer["reason"])
+        elif answer["event"] == "full":
+            self.waiting.insert(0, number)
+            self.least_mb = max(self.least_mb, self._free_mb() + 1)  # trying again with as little would be in vain
+        else:
             self._run_again(number, answer["reason"])
 
-    def _run_again(self, number: int, reason: str) -> None:
-        """Put a trial whose worker died first in line, under its number; after three attempts it fails with the reason.
+    def _keep_on_disk(self) -> None:
+        """Keep what the workers have said and the database could not take."""
+        with contextlib.suppress(PoolsearchError):
+            self.answers += self.engine.poll(0.1)
+        for answer in self.answers:
+            if answer["event"] == "done" and answer["id"] >= 0:
+                result = {name: value for name, value in answer.items() if name not in _ENVELOPE}
+                self.ledger.keep_on_disk(answer["id"], result)
 
-        The count is stored before the trial is dispatched again, so that a new coordinator goes on counting.
-        """
-        trial = self._trial(number)
-        deaths = int(trial.user_attrs.get("deaths", 0)) + 1
-        trial.set_user_attr("deaths", deaths)
-        if deaths >= _ATTEMPTS:
-            self._fail(number, f"{reason} It was tried {_ATTEMPTS} times.")
+    def _run_again(self, number: int, reason: str) -> None:
+        """Put a trial whose worker died first in line, under its number; after three attempts it fails."""
+        self.deaths[number] += 1
+        self.ledger.note(number, "deaths", self.deaths[number])
+        if self.deaths[number] >= ATTEMPTS:
+            self.fail(number, "crash", f"{reason} It was tried {ATTEMPTS} times.")
         else:
             self.waiting.insert(0, number)
 
-    # ------------------------------------------------------------------------------------------------- ask and tell
+    def enforce_limits(self) -> None:
+        now, limits = self.clock.tick(), self.config.limits
+        for number, flight in list(self.flights.items()):
+            if now - flight.begun_s > limits.trial_s:
+                self.give_up(number, f"No figures after {limits.trial_s:g} s (limits.trial_s); it was ended.")
+            elif now - flight.heard_s > limits.silent_s:
+                self.give_up(number, f"No epoch ended for {limits.silent_s:g} s (limits.silent_s); it was ended.")
 
-    def _propose(self) -> tuple[int, str] | None:
-        """Return (number, text) of a new running trial, or None when the space is exhausted."""
-        proposal = self.proposals.next()
-        if proposal is None:
-            return None
-        text = str(proposal.plan)
-        attributes = {"plan": text, "seed": self.config.seed}
-        # one transaction: a trial is in the study with all that names it, or not at all
-        self.study.add_trial(proposal.running_trial(self.space, attributes))
-        number = len(self.study.get_trials(deepcopy=False)) - 1
-        self.proposals.take(number, proposal)
-        return number, text
+    def give_up(self, number: int, reason: str, kind: FailureKind = "time") -> None:
+        self.engine.cancel(number)
+        del self.flights[number]
+        if number >= 0:  # the timing of all Plans together is no trial
+            self.fail(number, kind, reason)
 
     def _tell(self, number: int, result: dict[str, Any]) -> None:
-        figures = {"accuracy": result["accuracy"], "loss": result["loss"], "latency_ms": result["latency"]["ms"]}
-        values = [figures[name] for name in self.config.objectives]
-        self._trial(number).set_user_attr("result", result)
-        self.study.tell(number, values)
+        try:
+            values = results.values(result, self.config)
+        except TrialFailed as error:
+            self.fail(number, "number", str(error))
+            return
+        self.ledger.complete(number, values, result)
         self.proposals.tell(number, values)
-        self._count("COMPLETE", "")
+        self.failures = []
+        self._count("COMPLETE")
 
-    def _fail(self, number: int, reason: str) -> None:
-        self._trial(number).set_user_attr("reason", reason)
-        self.study.tell(number, state=TrialState.FAIL)
-        self.proposals.fail(number)
-        self._count("FAIL", reason)
+    def fail(self, number: int, kind: FailureKind, reason: str) -> None:
+        self.ledger.fail(number, kind, reason)
+        self.proposals.tell(number, None)
+        if kind != "cancelled":
+            self.failures.append((kind, reason))
+        self._count("FAIL")
 
-    def _count(self, state: str, reason: str) -> None:
+    def _count(self, state: str) -> None:
         self.counts[state] += 1
         self.finished_now += 1
-        self.same_failures = [*self.same_failures, reason] if reason else []
-        self._write("running", force=True)
+        self.write(self.state(), force=True)
 
-    def _trial(self, number: int) -> optuna.Trial:
-        frozen = self.study.get_trials(deepcopy=False)[number]
-        return optuna.Trial(self.study, frozen._trial_id)
+    # ------------------------------------------------------------------------------------------------------- status
 
-    # ------------------------------------------------------------------------------------------------ timing, status
+    def _look_at_the_disk(self) -> None:
+        free, least = self._free_mb(), max(self.least_mb, self.config.limits.free_mb)
+        words = f"Only {free:.0f} MB are free in {self._place}. It goes on by itself when there are {least:.0f} MB."
+        self.full = words if free < least else ""
 
-    def _time_together(self) -> None:
-        """Measure the latency of all finished Plans in one round robin, with nothing else at work here.
+    def _free_mb(self) -> float:
+        return files.free_bytes(self._place) / 1e6
 
-        While they were trained their neighbours differed; only figures measured together are fit to be compared.
-        """
-        rows = [row for row in store.trial_rows(self.study) if row.state == "complete"]
-        calls = self.config.latency.calls
-        if sum(row.latency_ms or 0 for row in rows) * calls > _RETIMED_S * 1000:
-            rows = [row for row in rows if row.on_front or row.published]
-        if not rows:
-            return
-        self._write("running", f"Timing {len(rows)} finished networks together.", force=True)
-        self.engine.submit({"id": -1, "do": "latency", "plans": [str(row.plan) for row in rows], "config": self.toml})
-        while self.engine.running and not self._stop_asked():
-            for answer in self.engine.poll(0.5):
-                if answer["event"] == "done":  # a finished trial takes no new attributes, so the study holds them
-                    numbers = (str(row.number) for row in rows)
-                    self.study.set_user_attr("latency", dict(zip(numbers, answer["latencies"], strict=True)))
-            self._write("running", self.status.message)
+    def _waiting_for_storage(self, words: str) -> None:
+        self.write("paused", words, force=True)
+        if self.stopping:
+            raise Interrupted("It was stopped while the database did not answer. It can be resumed.")
 
-    def _write(self, state: Any, message: str = "", force: bool = False) -> None:
+    def state(self) -> str:
+        if self.paused or self.full:
+            return "pausing" if self.flights else "paused"
+        return "stopping" if self.stopping else "running"
+
+    def _last_words(self) -> str:
+        if self.counts.total() >= self.config.trials:
+            return ""
+        return f"Its {self.config.minutes:g} minutes are over." if self._spent() else "The space holds no further Plan."
+
+    def write(self, state: Any, message: str = "", force: bool = False) -> None:
         now = time.monotonic()
         if not force and now - self.written < 1.0:
             return
         self.written = now
-        elapsed = now - self.started
-        left = max(0, self.config.trials - self.counts.total())
-        self.status = replace(
-            self.status,
-            state=state,
+        there = self.engine.resources()
+        if not message:
+            message = self.full or self.paused
+        self.status = SweepStatus(
+            self.config.study, state, self.config.trials,
             complete=self.counts["COMPLETE"],
             failed=self.counts["FAIL"],
-            running=tuple((number, self.proposals.texts.get(number, "timing")) for number in self.engine.running),
-            elapsed_s=elapsed,
-            left_s=elapsed / self.finished_now * left if self.finished_now >= 3 else None,
+            running=tuple(self._running(number, flight) for number, flight in self.flights.items()),
+            elapsed_s=self.clock.tick(),
+            left_s=self._left(),
             message=message,
-        )
-        store.write_status(self.status)
+            minutes=self.config.minutes,
+            workers=there.workers, device=there.device, cpu_percent=there.cpu_percent, memory_bytes=there.memory_bytes,
+        )  # fmt: skip
+        try:
+            folder.write_status(self.status)
+        except OSError:
+            pass  # the disk is full: the study matters, what a page shows does not
         self.on_change(self.status)
+
+    def _running(self, number: int, flight: Flight) -> RunningTrial:
+        plan = self.proposals.texts.get(number, "timing")
+        return RunningTrial(number, plan, flight.attempt, self.clock.now_s - flight.begun_s, tuple(flight.curve))
+
+    def _left(self) -> float | None:
+        """Return the seconds that are left, None before three trials have ended."""
+        minutes = self.config.minutes
+        time_left = None if minutes is None else max(0.0, 60 * minutes - self.clock.now_s)
+        if self.finished_now < 3:
+            return time_left
+        each = (self.clock.now_s - self.started_s) / self.finished_now
+        trials_left = each * max(0, self.config.trials - self.counts.total())
+        return trials_left if time_left is None else min(trials_left, time_left)
+
+
+_ENVELOPE = ("id", "attempt", "event")

@@ -12,11 +12,20 @@ from poolsearch.rows import TrialRow
 
 
 def unbeaten(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return, for rows of figures that should be small, whether no other row is as good everywhere and better once."""
-    keep = np.ones(len(values), dtype=bool)
-    for index, row in enumerate(values):
-        as_good, better = (values <= row).all(1), (values < row).any(1)
-        keep[index] = not (as_good & better).any()
+    """Return, for rows of two figures that should be small, whether no other row is as good in both and better in one.
+
+    In the order of the first figure (then the second) a row is unbeaten when its second is below all before it;
+    equals keep each other.
+    """
+    keep = np.zeros(len(values), dtype=bool)
+    order = np.lexsort((values[:, 1], values[:, 0]))
+    best, last = np.inf, -1
+    for index in order:
+        if values[index, 1] < best:
+            best, last = values[index, 1], index
+            keep[index] = True
+        elif last >= 0 and (values[index] == values[last]).all():
+            keep[index] = True
     return keep
 
 
@@ -39,7 +48,8 @@ def mark_front(rows: Sequence[TrialRow], objectives: Sequence[str]) -> tuple[Tri
         np.array([figures[number] for number in numbers], dtype=float).reshape(len(numbers), len(objectives))
     )
     best = {number for number, kept in zip(numbers, keep, strict=True) if kept}
-    return tuple(replace(row, on_front=row.number in best) for row in rows)
+    changed = {row.number for row in rows if row.on_front != (row.number in best)}
+    return tuple(replace(row, on_front=not row.on_front) if row.number in changed else row for row in rows)
 
 
 def front(rows: Sequence[TrialRow]) -> tuple[TrialRow, ...]:

@@ -1,4 +1,4 @@
-"""Start, watch and stop a sweep from another process: the page's side of it. The sweep outlives whoever started it."""
+"""Start a sweep in a process of its own, which outlives whoever started it; and how long one will take here."""
 
 from __future__ import annotations
 
@@ -7,90 +7,117 @@ import random
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 
-from poolsearch.config import SweepConfig
+from poolsearch import files
+from poolsearch.config import SweepConfig, parse, to_toml
 from poolsearch.devices import cores
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.rows import SweepStatus
-from poolsearch.sweep import store
+from poolsearch.sweep import commands, folder, store
+from poolsearch.sweep.folder import Options
 from poolsearch.sweep.space import space_of
 
 _ROOT = Path(__file__).parents[2]
 _MACS_PER_SECOND = 8e9  # one core of 2024 in the training loop, until something was measured here
+_START_S = 8  # until the workers have imported torch
 _children: list[subprocess.Popen[bytes]] = []  # finished ones are reaped, or they would stay as zombies
 
 
-def command_of(study: str, resume: bool = False) -> list[str]:
-    """Return the command that runs a study's stored config."""
-    config = store.folder_of(study) / "config.toml"
-    path = config.relative_to(_ROOT) if config.is_relative_to(_ROOT) else config
-    return ["python", "experiments/sweep.py", str(path), *(["--resume"] if resume else [])]
+def start(config: SweepConfig, options: Options | None = None) -> str:
+    """Return the name of the sweep that now runs, or waits for its turn, in a process of its own.
 
-
-def in_words(command: list[str]) -> str:
-    """Return a command as one would type it."""
-    return shlex.join(command)
-
-
-def running() -> str | None:
-    """Return the name of the sweep that is at work, or None."""
-    return next((study for study in store.studies() if store.read_status(study).alive), None)
-
-
-def start(config: SweepConfig, resume: bool = False) -> str:
-    """Return the name of the sweep that now runs in a process of its own.
-
-    Raises PoolsearchError before any work when the config can't be, the name is taken, or another sweep is at work.
+    Raises PoolsearchError before any work when the config can't be, or the name is taken.
     """
     space_of(config)
-    busy = running()
-    if busy:
-        raise PoolsearchError(f"The sweep '{busy}' is at work. Wait for it or stop it: timing needs the machine alone.")
-    if not resume and config.study in store.studies():
+    place = folder.folder_of(config.study)
+    place.mkdir(parents=True, exist_ok=True)
+    if not files.create(place / "config.toml", to_toml(config)):
         raise StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
-    store.write_config(config)
-    folder = store.folder_of(config.study)
-    (folder / "stop").unlink(missing_ok=True)
-    store.write_status(SweepStatus(config.study, "starting", config.trials))
-    command = [sys.executable, *command_of(config.study, resume)[1:]]
-    with (folder / "log.txt").open("ab") as log:
-        # its own session: neither closing the tab nor stopping the server ends it
-        child = subprocess.Popen(
-            command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, "POOLSEARCH_RUNS": str(store.runs_folder())},
-        )  # fmt: skip
-    _children[:] = [old for old in _children if old.poll() is None] + [child]
+    folder.write_config(config, options or Options())
+    _spawn(config.study, config.trials, [])
     return config.study
 
 
-def stop(study: str) -> None:
-    """Ask a sweep to stop; it ends within seconds and can be continued."""
-    (store.folder_of(study) / "stop").touch()
+def resume(study: str) -> None:
+    """Let a paused sweep go on, or start again one that is not at work. Raises StudyError when there is none."""
+    config = folder.read_config(study)
+    if folder.read_status(study).alive:
+        commands.send(study, "resume")
+    else:
+        _spawn(study, config.trials, ["--resume"])
+
+
+def add(study: str, number: int) -> None:
+    """Give a sweep more trials; one that is not at work starts again. Raises PoolsearchError."""
+    if folder.read_status(study).alive:
+        commands.send(study, "add", number)
+        return
+    config = folder.read_config(study)
+    folder.write_config(parse(to_toml(config.model_copy(update={"trials": config.trials + number}))))
+    resume(study)
+
+
+def _spawn(study: str, trials: int, words: list[str]) -> None:
+    place = folder.folder_of(study)
+    folder.settled(study)
+    folder.write_status(SweepStatus(study, "starting", trials, elapsed_s=folder.read_status(study).elapsed_s))
+    script, config = str(_ROOT / "experiments" / "sweep.py"), str(place / "config.toml")
+    environment = {**os.environ, "POOLSEARCH_RUNS": str(folder.runs_folder().absolute())}
+    with (place / "log.txt").open("ab") as log:
+        # its own session: neither closing the tab nor stopping the server ends it
+        child = subprocess.Popen(
+            [sys.executable, script, config, "--set", f"study={study}", *words],
+            cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
+        )  # fmt: skip
+    _children[:] = [old for old in _children if old.poll() is None] + [child]
+
+
+def in_words(do: str, study: str, *more: object) -> str:
+    """Return what one would type to do the same in a shell: `pause`, `resume`, `stop`, `cancel`, `add`, ..."""
+    return shlex.join(["python", "-m", "poolsearch", "sweep", do, study, *map(str, more)])
 
 
 def log_tail(study: str, lines: int = 20) -> str:
     """Return the last lines that a sweep's processes wrote."""
-    path = store.folder_of(study) / "log.txt"
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+    try:
+        with (folder.folder_of(study) / "log.txt").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 200 * lines))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
 
 
-def estimate(config: SweepConfig) -> tuple[float, str]:
-    """Return how long a sweep will take here in seconds, and what that is reckoned from."""
+@dataclass(frozen=True)
+class Estimate:
+    """What a sweep will come to on this machine."""
+
+    trials: int
+    seconds: float
+    source: str  # what it is reckoned from
+
+
+def estimate(config: SweepConfig, workers: int | None = None) -> Estimate:
+    """Return how many trials a sweep will do here, and in how many seconds: by its trials or its minutes."""
     per_trial, source = _from_earlier(config)
     if per_trial is None:
         per_trial, source = _from_macs(config), "reckoned from the MACs; nothing like it was measured here yet"
-    return 8 + per_trial * config.trials / cores(), source
+    at_once = min(workers or cores(), cores())
+    trials = min(config.trials, space_of(config).n_plans)
+    if config.minutes is not None:
+        trials = min(trials, max(1, int((60 * config.minutes - _START_S) / per_trial * at_once)))
+    return Estimate(trials, _START_S + per_trial * trials / at_once, source)
 
 
 def _from_earlier(config: SweepConfig) -> tuple[float | None, str]:
-    for study in store.studies():
+    for study in folder.studies():
         try:
-            old = store.read_config(study)
+            old = folder.read_config(study)
             alike = (old.backbone, old.data, old.clutter) == (config.backbone, config.data, config.clutter)
-            rows = store.trial_rows(store.load_study(study), alive=False) if alike else ()
+            rows = store.trial_rows(study) if alike else ()
         except PoolsearchError:
             continue
         seconds = [row.seconds for row in rows if row.seconds]

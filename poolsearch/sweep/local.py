@@ -5,36 +5,57 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-Answer = dict[str, Any]
+import psutil
+
+from poolsearch import devices
+from poolsearch.errors import EngineError
+from poolsearch.sweep.engine import Answer, Job, Resources
+
 _ROOT = Path(__file__).parents[2]
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_GRACE_S = 10.0  # between asking a worker to end and ending it
+_CRASHES = 10  # of workers in a row before they were ready: then no more are started, for something is wrong with all
+_FROM_OUTSIDE = 0.1  # of a crash is a worker that someone, or the kernel for want of memory, killed
 
 
 class LocalEngine:
-    """Workers on this machine. `submit` gives a free worker a job, `poll` returns what workers said since.
+    """Workers on this machine, each a process that was spawned (never forked: torch does not survive that).
 
-    A worker that dies is replaced at once, and its job answered with "died" and the signal or code it died of.
+    A worker gets its first job when it has said that it is ready: one that ends before has no trial on its conscience.
+    That it ended is seen by the end of its pipe, never by a clock. After running out of memory it is replaced: what a
+    library keeps of that may be broken.
     """
 
-    def __init__(self, workers: int, device: str, log: TextIO) -> None:
-        self.device = device
-        self._log = log
+    def __init__(self, workers: int, device: str, log: TextIO, module: str = "poolsearch.sweep.worker") -> None:
+        self._device, self._log, self._module = device, log, module
+        self._words = devices.describe(device)
+        self._wanted = workers
+        self._crashes = 0.0
         self._selector = selectors.DefaultSelector()
-        self._workers = [self._start(slot) for slot in range(workers)]
+        self._workers: list[_Worker] = []
+        self._fill()
+
+    def _fill(self) -> None:
+        """Start workers in the slots that are empty; a slot is a core, or the number of a GPU."""
+        taken = {worker.slot for worker in self._workers}
+        for slot in range(self._wanted):
+            if slot not in taken and self._crashes < _CRASHES:
+                self._workers.append(self._start(slot))
 
     def _start(self, slot: int) -> _Worker:
         environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": str(_ROOT)}
-        if self.device == "cuda":
-            environment["CUDA_VISIBLE_DEVICES"] = str(slot)  # set before torch is imported
-        command = [sys.executable, "-m", "poolsearch.sweep.worker", self.device]
+        environment.pop("PGPASSWORD", None)  # workers never see the database
+        if self._device == "cuda":
+            environment["CUDA_VISIBLE_DEVICES"] = devices.visible(slot)  # set before torch is imported
         process = subprocess.Popen(
-            command, cwd=_ROOT, env=environment, bufsize=0,
+            [sys.executable, "-m", self._module, self._device], cwd=_ROOT, env=environment, bufsize=0,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
             start_new_session=True,  # Ctrl-C reaches the coordinator alone, which then ends the workers
         )  # fmt: skip
@@ -43,19 +64,11 @@ class LocalEngine:
         self._selector.register(process.stdout, selectors.EVENT_READ, worker)
         return worker
 
-    @property
-    def free(self) -> int:
-        """Return how many workers have nothing to do."""
-        return sum(worker.job is None for worker in self._workers)
+    # ------------------------------------------------------------------------------------------------- the interface
 
-    @property
-    def running(self) -> tuple[int, ...]:
-        """Return the ids of the jobs at work."""
-        return tuple(worker.job["id"] for worker in self._workers if worker.job)
-
-    def submit(self, job: dict[str, Any]) -> None:
+    def submit(self, job: Job) -> None:
         """Give a job to a free worker; there must be one."""
-        worker = next(worker for worker in self._workers if worker.job is None)
+        worker = next(worker for worker in self._workers if worker.free and worker.slot < self._wanted)
         worker.job = job
         worker.send(job)
 
@@ -64,41 +77,107 @@ class LocalEngine:
         answers: list[Answer] = []
         deadline = time.monotonic() + timeout
         while not answers and (left := deadline - time.monotonic()) > 0:
+            self._force()
+            if not self._workers:
+                raise EngineError(f"The workers end as soon as they start. The log says why: {self._log.name}.")
             for key, _ in self._selector.select(left):
                 answers += self._read(key.data)
         return [answer for answer in answers if answer["event"] != "ready"]
 
+    def cancel(self, id: int) -> None:
+        """End a job without an answer: its worker is asked to end, and ended after ten seconds."""
+        for worker in self._workers:
+            if worker.job and worker.job["id"] == id:
+                worker.ask_to_end()
+
+    def resources(self) -> Resources:
+        """Return the workers wanted, those free, the jobs at work, and what the processes use."""
+        return Resources(
+            workers=self._wanted,
+            free=sum(worker.free and worker.slot < self._wanted for worker in self._workers),
+            running=tuple(worker.job["id"] for worker in self._workers if worker.job and not worker.ending),
+            device=self._words,
+            cpu_percent=sum(worker.cpu_percent() for worker in self._workers),
+            memory_bytes=sum(worker.memory_bytes() for worker in self._workers),
+        )
+
+    def resize(self, workers: int) -> None:
+        """Take on workers or let idle ones go; one at work ends with its job."""
+        self._wanted = workers
+        for worker in [worker for worker in self._workers if worker.slot >= workers and worker.job is None]:
+            self._remove(worker)
+        self._fill()
+
+    def close(self) -> None:
+        """End all workers at once; jobs at work are lost and may be given to another engine."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+        self._selector.close()
+
+    # ------------------------------------------------------------------------------------------------------- within
+
     def _read(self, worker: _Worker) -> list[Answer]:
         answers = worker.receive()
-        if answers is not None:
-            if any(answer["event"] in ("done", "failed") for answer in answers):
-                worker.job = None
-            return answers
-        job = worker.job
-        self._replace(worker)
-        return [{"id": job["id"], "event": "died", "reason": worker.last_words()}] if job else []
+        if answers is None:
+            return self._ended(worker)
+        last = next((answer for answer in answers if answer["event"] in ("done", "failed", "full")), None)
+        if any(answer["event"] == "ready" for answer in answers):
+            worker.ready, self._crashes = True, 0.0
+        if worker.ending:
+            return []
+        if last:
+            worker.job = None
+            if last.get("kind") == "memory" or worker.slot >= self._wanted:
+                self._remove(worker)
+                self._fill()
+        return answers
 
-    def _replace(self, worker: _Worker) -> None:
+    def _ended(self, worker: _Worker) -> list[Answer]:
+        """Replace a worker that is gone, and say what its job died of."""
+        job = None if worker.ending else worker.job
+        self._remove(worker)
+        if not worker.ready and not worker.ending:
+            self._crashes += _FROM_OUTSIDE if worker.killed else 1
+        self._fill()
+        if not job:
+            return []
+        return [{"id": job["id"], "attempt": job.get("attempt", 1), "event": "died", "reason": worker.last_words()}]
+
+    def _remove(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
         self._selector.unregister(worker.process.stdout)
         worker.end()
-        self._workers[self._workers.index(worker)] = self._start(worker.slot)
+        self._workers.remove(worker)
 
-    def close(self) -> None:
-        """End all workers; jobs at work are lost and may be given to another engine."""
+    def _force(self) -> None:
+        """End the workers that were asked to end and did not."""
         for worker in self._workers:
-            worker.end()
-        self._selector.close()
+            if worker.ending and time.monotonic() > worker.ending:
+                worker.process.kill()  # its pipe ends, and it is replaced
 
 
 class _Worker:
     def __init__(self, process: subprocess.Popen[bytes], slot: int) -> None:
         self.process = process
         self.slot = slot
-        self.job: dict[str, Any] | None = None
-        self.begun = b""  # the start of a line whose end has not come yet
+        self.job: Job | None = None
+        self.ready = False  # it has imported what it needs
+        self.ending = 0.0  # when it will be ended by force, on the monotonic clock; 0: it was not asked to end
+        self._begun = b""  # the start of a line whose end has not come yet
+        self._seen = psutil.Process(process.pid)
 
-    def send(self, job: dict[str, Any]) -> None:
+    @property
+    def free(self) -> bool:
+        return self.ready and self.job is None and not self.ending
+
+    @property
+    def killed(self) -> bool:
+        return self.process.returncode in (-signal.SIGKILL, -signal.SIGTERM)
+
+    def send(self, job: Job) -> None:
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(job).encode() + b"\n")
@@ -111,8 +190,13 @@ class _Worker:
         data = os.read(self.process.stdout.fileno(), 1 << 16)
         if not data:
             return None
-        *lines, self.begun = (self.begun + data).split(b"\n")
+        *lines, self._begun = (self._begun + data).split(b"\n")
         return [json.loads(line) for line in lines]
+
+    def ask_to_end(self) -> None:
+        if not self.ending:
+            self.ending = time.monotonic() + _GRACE_S
+            self.process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
         try:
@@ -129,6 +213,25 @@ class _Worker:
 
     def last_words(self) -> str:
         code = self.process.returncode
-        if code == -9:
+        if code == -signal.SIGKILL:
             return "The worker was killed (signal 9), most likely for want of memory."
-        return f"The worker ended by {'signal ' + str(-code) if code < 0 else 'code ' + str(code)}; see the log."
+        return f"The worker ended by {_signal(-code) if code < 0 else f'code {code}'}; see the log."
+
+    def cpu_percent(self) -> float:
+        try:
+            return float(self._seen.cpu_percent())
+        except psutil.Error:
+            return 0.0
+
+    def memory_bytes(self) -> int:
+        try:
+            return int(self._seen.memory_info().rss)
+        except psutil.Error:
+            return 0
+
+
+def _signal(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"

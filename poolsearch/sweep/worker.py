@@ -1,31 +1,40 @@
 """The process that trains and times one Plan at a time: JSON lines in, JSON lines out. It knows no study.
 
-    {"id": 3, "do": "trial", "plan": "...", "seed": 0, "config": "<toml>", "weights": "path"}
-    {"id": -1, "do": "latency", "plans": ["...", "..."], "config": "<toml>"}
+    {"id": 3, "attempt": 1, "do": "trial", "plan": "...", "seed": 0, "config": "<toml>", "weights": "path"}
+    {"id": -1, "attempt": 1, "do": "latency", "plans": ["...", "..."], "config": "<toml>"}
 
-It answers with {"id", "event": "epoch" | "done" | "failed", ...}. When its input closes it ends, so that no worker
-outlives the process that started it.
+The answers are those that `engine` names. When its input closes it ends, so that no worker outlives the process that
+started it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import fcntl
 import json
-import math
 import os
+import signal
 import sys
+import tempfile
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TextIO
+from typing import Any
 
+from poolsearch import files
 from poolsearch.errors import PoolsearchError, TrialFailed
 from poolsearch.rows import EpochRow, LatencyRow
+from poolsearch.sweep.engine import Answer, Job
+
+Say = Callable[[Answer], None]
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
-def _jobs() -> Iterator[dict[str, Any]]:
+def _jobs() -> Iterator[Job]:
     """Yield jobs; end the whole process, even in the middle of one, when the input closes."""
     lines: SimpleQueue[str] = SimpleQueue()
 
@@ -41,29 +50,68 @@ def _jobs() -> Iterator[dict[str, Any]]:
 
 def main(device: str = "cpu") -> None:
     """Answer jobs until the input closes."""
+    if sys.platform == "linux":  # the kernel also ends one that is stopped or hangs in a library
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints goes to the log, not among answers
     import torch
 
     torch.set_num_threads(1)
+    _import_all()
 
-    def say(job: dict[str, Any], event: str, **fields: Any) -> None:
-        print(json.dumps({"id": job["id"], "event": event, **fields}), file=answers)
+    def say(said: Answer) -> None:
+        print(json.dumps(said), file=answers)
 
-    say({"id": None}, "ready")
+    say({"id": None, "event": "ready"})
     for job in _jobs():
-        try:
-            say(job, "done", **_DO[job["do"]](job, device, answers))
-        except PoolsearchError as error:
-            say(job, "failed", reason=str(error))
-        except torch.OutOfMemoryError:
-            say(job, "failed", reason=f"Out of memory on {device}. Take a smaller batch or input.")
-        except Exception as error:  # a bug of ours or of a library: the sweep goes on, the log keeps the traceback
-            traceback.print_exc()
-            say(job, "failed", reason=f"{type(error).__name__}: {error}")
+        answer(job, device, say)
 
 
-def run_trial(job: dict[str, Any], device: str = "cpu", answers: TextIO | None = None) -> dict[str, Any]:
+def _import_all() -> None:
+    """Import what a trial needs before the first job, so that a job's time is its own: 3 s in a fresh process."""
+    import torch
+
+    from poolsearch import checkpoint, datasets, training  # noqa: F401
+    from poolsearch.measure import latency  # noqa: F401
+
+    datasets.scans()
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)  # the first one imports torch._dynamo
+
+
+def answer(job: Job, device: str, say: Say) -> None:
+    """Do a job and say what came of it, whatever that is; epochs are said as they end."""
+    import torch
+
+    ticket = {"id": job["id"], "attempt": job.get("attempt", 1)}
+
+    def failed(kind: str, reason: str) -> None:
+        say({**ticket, "event": "failed", "kind": kind, "reason": reason})
+
+    def epoch(row: EpochRow) -> None:
+        say({**ticket, "event": "epoch", "row": asdict(row)})
+
+    try:
+        say({**ticket, "event": "done", **_DO[job["do"]](job, device, epoch)})
+    except TrialFailed as error:
+        failed("number", str(error))
+    except PoolsearchError as error:
+        failed("refused", str(error))
+    except (torch.OutOfMemoryError, MemoryError):
+        failed("memory", f"Out of memory on {device}. Take a smaller batch or input.")
+    except OSError as error:
+        if files.is_full(error):
+            say({**ticket, "event": "full"})
+        else:
+            failed("bug", f"{type(error).__name__}: {error}")
+    except Exception as error:  # a bug of ours or of a library: the sweep goes on, the log keeps the traceback
+        traceback.print_exc()
+        if "can't allocate memory" in str(error):  # what torch's CPU allocator raises
+            failed("memory", "Out of memory. Take a smaller batch or input.")
+        else:
+            failed("bug", f"{type(error).__name__}: {error}")
+
+
+def run_trial(job: Job, device: str = "cpu", on_epoch: Callable[[EpochRow], None] = lambda row: None) -> dict[str, Any]:
     """Return the figures of one trial: trained, tested, timed beside the published network."""
     from poolsearch import checkpoint, config, datasets
     from poolsearch.measure.latency import latencies
@@ -74,18 +122,13 @@ def run_trial(job: dict[str, Any], device: str = "cpu", answers: TextIO | None =
     settings, plan, seed = config.parse(job["config"]), Plan.parse(job["plan"]), int(job["seed"])
     data = datasets.load(settings.data, plan.size, settings.clutter)
     model = rebuild(plan, data.classes, seed)
-
-    def report(row: EpochRow) -> None:
-        if answers:
-            print(json.dumps({"id": job["id"], "event": "epoch", "row": asdict(row)}), file=answers)
-
-    trained = train(model, data, settings.training, seed, device, report)
+    trained = train(model, data, settings.training, seed, device, on_epoch)
     timing = settings.latency
-    timed = latencies((plan, plan.published), timing.batch, timing.calls, device, data.classes, seed)
+    with _device_alone(device):
+        timed = latencies((plan, plan.published), timing.batch, timing.calls, device, data.classes, seed)
     if job.get("weights"):
         checkpoint.save(model, plan, data.classes, Path(job["weights"]))
     last = trained.curve[-1]
-    _finite(last.accuracy, last.loss, timed[0].ms)
     return {
         "accuracy": last.accuracy,
         "loss": last.loss,
@@ -99,7 +142,9 @@ def run_trial(job: dict[str, Any], device: str = "cpu", answers: TextIO | None =
     }
 
 
-def run_latency(job: dict[str, Any], device: str = "cpu", answers: TextIO | None = None) -> dict[str, Any]:
+def run_latency(
+    job: Job, device: str = "cpu", on_epoch: Callable[[EpochRow], None] = lambda row: None
+) -> dict[str, Any]:
     """Return the times of several Plans, measured together in turns."""
     from poolsearch import config, datasets
     from poolsearch.measure.latency import latencies
@@ -108,18 +153,22 @@ def run_latency(job: dict[str, Any], device: str = "cpu", answers: TextIO | None
     settings = config.parse(job["config"])
     plans = tuple(Plan.parse(text) for text in job["plans"])
     classes = datasets.load(settings.data, plans[0].size, settings.clutter).classes
-    timed = latencies(plans, settings.latency.batch, settings.latency.calls, device, classes, settings.seed)
+    with _device_alone(device):
+        timed = latencies(plans, settings.latency.batch, settings.latency.calls, device, classes, settings.seed)
     return {"latencies": [_figures(row) for row in timed]}
+
+
+@contextlib.contextmanager
+def _device_alone(device: str) -> Iterator[None]:
+    """Wait until no other process of this user times on this device, of whichever sweep."""
+    name = f"poolsearch-{os.getuid()}-{device}-{os.environ.get('CUDA_VISIBLE_DEVICES', '')}.lock".replace("/", "-")
+    with (Path(tempfile.gettempdir()) / name).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _figures(row: LatencyRow) -> dict[str, Any]:
     return {**asdict(row), "ms": row.ms}
-
-
-def _finite(accuracy: float, loss: float, ms: float) -> None:
-    """Refuse figures that can't be: they would sit on the front for ever."""
-    if not (0 <= accuracy <= 1 and math.isfinite(loss) and 0 < ms < math.inf):
-        raise TrialFailed(f"The figures can't be: accuracy {accuracy}, loss {loss}, latency {ms} ms.")
 
 
 _DO = {"trial": run_trial, "latency": run_latency}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
 import streamlit as st
 
@@ -10,7 +11,8 @@ from poolsearch import datasets, figures
 from poolsearch.measure import activations
 from poolsearch.plan import Plan
 from poolsearch.rows import Array, Histogram, TrialRow
-from poolsearch.sweep import store
+from poolsearch.sweep import folder, store
+from poolsearch.sweep.storage import sqlite_file
 
 
 @st.cache_data(max_entries=64, show_spinner="Running the network on the image")
@@ -38,15 +40,32 @@ def histograms_of(requests: tuple[tuple[str, str, str, Path | None], ...]) -> tu
     return activations.histograms([maps_of(*request) for request in requests])
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _reader(study: str, made: float) -> store.Reader:
-    """Return an opened study, kept: opening one costs 100 times what reading it does."""
-    return store.Reader(study)
+@st.cache_resource(max_entries=16, show_spinner=False, on_release=lambda kept: kept[0].close())
+def _reader(study: str, stamp: tuple[int, ...]) -> tuple[store.Reader, Lock]:
+    """Return an opened study and its lock, kept: opening one costs 100 times what reading on in it does."""
+    return store.Reader(study), Lock()
 
 
 def rows_of(study: str) -> tuple[TrialRow, ...]:
-    """Return the trials of a sweep as they are now; none while its study is not there yet."""
-    path = store.folder_of(study) / "study.db"
-    if not path.exists():
+    """Return the trials of a sweep as they are now; none while its study is not there yet. Raises PoolsearchError."""
+    stamp = _stamp(study)
+    if stamp is None:
         return ()
-    return _reader(study, path.stat().st_ino).rows(store.read_status(study).alive)
+    alive = folder.read_status(study).alive
+    reader, lock = _reader(study, stamp)
+    with lock:  # every visitor's page runs in a thread of its own
+        return reader.rows(alive)
+
+
+def _stamp(study: str) -> tuple[int, ...] | None:
+    """Return what changes when a sweep was deleted, renamed or made anew under a name; None before it has a study.
+
+    A file system gives an inode again at once, so the time of the config is part of it.
+    """
+    place = folder.folder_of(study)
+    try:
+        stamp = ((place / "config.toml").stat().st_mtime_ns,)
+        path = sqlite_file(store.url_of(study))
+        return stamp if path is None else (*stamp, path.stat().st_ino)
+    except FileNotFoundError:
+        return None

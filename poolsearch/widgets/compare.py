@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from math import isinf
 from typing import Any, Literal
@@ -11,11 +9,11 @@ from typing import Any, Literal
 import streamlit as st
 
 from poolsearch.compared import Standing, Standings
-from poolsearch.measure.cost import aligned, layer_rows, totals
+from poolsearch.measure.cost import aligned, homes, layer_rows, totals
 from poolsearch.plan import Plan
 from poolsearch.rows import LayerPair, LayerRow, Totals
 from poolsearch.surgery import find_sites, replayed
-from poolsearch.tables import change, count, pixels, shape, size
+from poolsearch.tables import change, count, csv_text, pixels, shape, size
 from poolsearch.widgets.variants import remember, trained, variant
 
 _LETTERS = (("a", "blue"), ("b", "orange"))
@@ -61,9 +59,8 @@ def swap(a: Plan, b: Plan) -> None:
 # ----------------------------------------------------------------------------------------------------- cached calls
 
 
-@st.cache_data(max_entries=64, show_spinner="Following both networks, layer by layer")
 def rows_and_totals(plan: str) -> tuple[tuple[LayerRow, ...], Totals]:
-    """Return the layers of a Plan and their sums."""
+    """Return the layers of a Plan and their sums; `layer_rows` keeps the layers."""
     rows = layer_rows(Plan.parse(plan))
     return rows, totals(rows)
 
@@ -81,7 +78,7 @@ def standings(plan: str) -> tuple[Standing, ...]:
     parsed = Plan.parse(plan)
     sites = find_sites(parsed.backbone, parsed.size)
     trace, shapes, _ = replayed(parsed)
-    home = {member.path: site.name for site in sites for member in site.members}
+    home = homes(sites)
     around: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
     for call, result in zip(trace.calls[1:], shapes[1:], strict=True):
         name, entering = call.site or home.get(call.path or "forward", ""), trace.calls[call.inputs[0]]
@@ -218,14 +215,13 @@ def table(a: str, b: str, every: bool = False) -> list[dict[str, object]]:
 def as_csv(a: str, b: str) -> str:
     """Return every layer of both variants as CSV, with units in the heads' names."""
     fields = ("op", "shape", "parameters", "macs", "comparisons", "additions", "bytes", "field_px")
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["layer", "site", *(f"{letter}_{field}" for field in fields for letter in "ab")])
-    for pair in pairs_of(a, b):
-        values = [getattr(row, field, "") for field in fields for row in (pair.a, pair.b)]
-        cells = [shape(value) if isinstance(value, tuple) else value for value in values]
-        writer.writerow([pair.path, pair.site, *cells])
-    return file.getvalue()
+    return csv_text(
+        ["layer", "site", *(f"{letter}_{field}" for field in fields for letter in "ab")],
+        [
+            [pair.path, pair.site, *(getattr(row, field, "") for field in fields for row in (pair.a, pair.b))]
+            for pair in pairs_of(a, b)
+        ],
+    )
 
 
 def draw_table(a: Plan, b: Plan, every: bool) -> None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 import streamlit as st
 
+from poolsearch.errors import PoolsearchError
 from poolsearch.kinds import KINDS
 from poolsearch.rows import TrialRow
 from poolsearch.surgery import find_sites
-from poolsearch.sweep import store
+from poolsearch.sweep import folder
 from poolsearch.tables import duration
 from poolsearch.widgets.cached import rows_of
-from poolsearch.widgets.sweeps import is_alive
+from poolsearch.widgets.sweep_orders import as_text
+from poolsearch.widgets.sweep_watch import is_alive
 from poolsearch.widgets.variants import open_as
 
 
 def sweep_picker() -> str | None:
     """Return the sweep chosen in the sidebar, or None when there is none."""
-    names = store.studies()
+    names = folder.studies()
     if not names:
         return None
     with st.sidebar:
@@ -37,12 +37,14 @@ def refresh(study: str) -> str | None:
 
 
 def rows_and_words(study: str) -> tuple[tuple[TrialRow, ...], str]:
-    """Return the trials of a sweep, and one sentence on how the picture came about."""
-    rows = rows_of(study)
+    """Return the trials of a sweep, and one sentence on how the picture came about; or why there are none."""
+    try:
+        rows, config = rows_of(study), folder.read_config(study)
+    except PoolsearchError as error:
+        return (), as_text(str(error))
     done = [row for row in rows if row.state == "complete"]
     if len(done) < 3:
         return rows, f"{len(done)} trials are finished; a front says something from three on."
-    config = store.read_config(study)
     best = sum(row.on_front for row in rows)
     timing = f"{config.latency.calls} calls, batch {config.latency.batch}, one thread"
     return rows, (
@@ -72,8 +74,8 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
         if row.published:
             st.badge("published network", color="blue")
         st.badge(
-            "on the front" if row.on_front else row.state if row.reason else "beaten",
-            color="orange" if row.on_front else "gray",
+            "on the front" if row.on_front else "beaten" if row.state == "complete" else row.state,
+            color="orange" if row.on_front else "red" if row.state == "failed" else "gray",
         )
     with st.container(horizontal=True):
         st.metric(
@@ -84,7 +86,7 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
         st.metric("Latency", "–" if row.latency_ms is None else f"{row.latency_ms:.2f} ms")
         st.metric("Trained in", "–" if row.seconds is None else duration(row.seconds))
     if row.reason:
-        st.warning(row.reason, title="It failed")
+        st.warning(as_text(row.reason), title=f"It failed: {row.kind}" if row.kind else "It failed")
     lines = []
     for site in (site for site in find_sites(row.plan.backbone, row.plan.size) if site.role in ("trunk", "head")):
         spec = row.plan.spec(site.name)
@@ -97,34 +99,10 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
         if column.button(f"Open as {letter.upper()}", key=f"open-{letter}", width="stretch"):
             published = next((other.number for other in rows if other.published and other.state == "complete"), None)
             open_as(letter, row, study, published)
-    path = store.weights_file(study, row.number)
+    path = folder.weights_file(study, row.number)
     if path.exists():
         name, words = f"{study}-{row.number}.safetensors", "The trained weights; poolsearch.checkpoint.load opens them."
-        third.download_button("Weights", path.read_bytes(), name, key="weights", help=words, width="stretch")
+        third.download_button(
+            "Weights", path.read_bytes, name, key="weights", help=words, width="stretch", on_click="ignore"
+        )
     st.code(str(row.plan), language=None, wrap_lines=True)
-
-
-def downloads(study: str, rows: Sequence[TrialRow]) -> None:
-    """Draw the button that takes all trials along as CSV."""
-    file = io.StringIO()
-    fields = (
-        "number",
-        "state",
-        "accuracy",
-        "loss",
-        "test_accuracy",
-        "latency_ms",
-        "latency_low_ms",
-        "latency_high_ms",
-        "seconds",
-        "cpu_seconds",
-        "on_front",
-        "published",
-        "reason",
-    )
-    writer = csv.writer(file)
-    writer.writerow([*fields, "plan"])
-    writer.writerows([[*(getattr(row, field) for field in fields), str(row.plan)] for row in rows])
-    st.download_button(
-        "All trials as CSV", file.getvalue(), f"{study}.csv", "text/csv", key="csv", icon=":material/table:"
-    )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 
 import streamlit as st
 
@@ -15,6 +13,7 @@ from poolsearch.plan import Plan
 from poolsearch.rows import LayerRow
 from poolsearch.surgery import find_sites
 from poolsearch.surgery.script import as_python
+from poolsearch.tables import csv_text
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -40,12 +39,8 @@ def config_file(plan: Plan) -> str:
 
 def layers_csv(rows: Sequence[LayerRow]) -> str:
     """Return the layers as CSV, one line each, with units in the heads' names."""
-    file = io.StringIO()
-    lines = [{**asdict(row), "shape": "x".join(map(str, row.shape))} for row in rows]
-    writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return file.getvalue()
+    names = [field.name for field in fields(LayerRow)]
+    return csv_text(names, [[getattr(row, name) for name in names] for row in rows])
 
 
 def take_along(plan: Plan, rows: Sequence[LayerRow]) -> None:

@@ -15,7 +15,7 @@ from poolsearch.errors import PoolsearchError
 from poolsearch.plan import Plan
 from poolsearch.rows import TrialRow
 from poolsearch.surgery import check
-from poolsearch.sweep import store
+from poolsearch.sweep import folder
 from poolsearch.widgets.cached import rows_of
 
 VARIANTS = {"a": "resnet18/3x128x128", "b": "resnet18/3x128x128: stem=avg k3 s2 p1"}
@@ -73,7 +73,7 @@ def trained(name: str, plan: Plan) -> Path | None:
         return None
     if row is None or row.plan != plan:
         return None
-    path = store.weights_file(study, row.number)
+    path = folder.weights_file(study, row.number)
     if not path.exists():
         return None
     st.session_state[f"origin-{name}"] = st.query_params[f"{name}w"] = origin

@@ -1,4 +1,4 @@
-"""What tests of pages do: wait for the stage, press, choose, go to a page."""
+"""What tests of pages do: wait for the stage, press, choose, type, go to a page."""
 
 from playwright.sync_api import expect
 
@@ -21,6 +21,13 @@ def choose(tab, key, text):
     box.click()
     box.fill(text)  # a long list shows only what fits
     tab.get_by_role("option", name=text, exact=True).click()
+
+
+def fill(tab, key, text):
+    """Type into a field, and leave it."""
+    field = tab.locator(f".st-key-{key} input")
+    field.fill(text)
+    field.press("Enter")
 
 
 def go(tab, title):

@@ -1,10 +1,9 @@
 """What only a browser shows: the stage, clicks on charts, links, themes, and the way through all five pages."""
 
 import re
-import socket
 
 import pytest
-from acts import choose, go, idle, press, stage
+from acts import choose, fill, go, idle, press, stage
 from playwright.sync_api import expect
 
 PAGES = {
@@ -39,22 +38,19 @@ def test_all_five_pages_by_clicking_and_back_to_the_backbone_with_a_front_point(
     expect(tab.locator("[data-testid=stImage] img")).to_have_count(2)
 
     go(tab, "Sweeps")
-    expect(tab.get_by_text("No sweep yet. Set it up on the left and start it.")).to_be_visible()
-    tab.get_by_label("Name").fill("browser")
-    tab.get_by_label("Name").press("Enter")
-    tab.locator(".st-key-new-data").click()
-    tab.get_by_role("option", name="digits", exact=True).click()
-    for label, value in (("Trials", "4"), ("Epochs a trial", "1")):
-        tab.get_by_label(label, exact=True).fill(value)
-        tab.get_by_label(label, exact=True).press("Enter")
-    expect(tab.get_by_text(re.compile(r"About .* on this machine"))).to_be_visible()
+    expect(tab.get_by_text("No sweep yet. Set one up here and start it.")).to_be_visible()
+    fill(tab, "new-name", "browser")
+    choose(tab, "new-data", "digits")
+    fill(tab, "new-trials", "4")
+    fill(tab, "new-epochs", "1")
+    expect(tab.get_by_text(re.compile(r"About 4 trials in .* on this machine"))).to_be_visible()
     idle(tab)
     tab.locator(".st-key-start button").click()
-    card = tab.locator(".st-key-card")
-    expect(card.get_by_text("Running")).to_be_visible()
+    head = tab.locator(".st-key-sweep-head")
+    expect(head.get_by_text("Running")).to_be_visible()
     tab.reload()  # the sweep lives in its own process
-    expect(card.get_by_text("Finished")).to_be_visible(timeout=120_000)
-    expect(card.get_by_text("4 of 4 trials.")).to_be_visible()
+    expect(head.get_by_text("Finished")).to_be_visible(timeout=120_000)
+    expect(tab.get_by_text("4 of 4 trials.")).to_be_visible()
 
     go(tab, "Pareto front")
     click_a_front_point(tab)
@@ -164,22 +160,3 @@ def test_a_cold_link_to_each_page_keeps_the_shell_and_its_width(chromium, server
     dark = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
     assert dark == ("rgb(16, 23, 30)" if theme == "dark" else "rgb(255, 255, 255)")
     context.close()
-
-
-def upgrade(server, host):
-    """Return the status line that a websocket handshake gets in the name of a host."""
-    address = server.removeprefix("http://")
-    name, port = address.split(":")
-    lines = [
-        "GET /_stcore/stream HTTP/1.1", f"Host: {host}", f"Origin: http://{host}", "Upgrade: websocket",
-        "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", "",
-    ]  # fmt: skip
-    with socket.create_connection((name, int(port)), timeout=10) as connection:
-        connection.sendall("\r\n".join(lines).encode())
-        return connection.recv(64).decode(errors="replace").splitlines()[0]
-
-
-def test_a_foreign_host_is_refused_and_our_own_is_not(server):
-    # DNS rebinding: a page elsewhere resolves its own name to this machine and asks in that name
-    assert " 101 " in upgrade(server, server.removeprefix("http://"))
-    assert " 403 " in upgrade(server, "evil.example")

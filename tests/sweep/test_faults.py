@@ -1,158 +1,323 @@
-"""What happens to a sweep when processes die: nothing is lost twice, nobody is left behind, every reason is kept."""
+"""A sweep of 100 real trials, killed, stopped and starved from every side: nothing lost, doubled or stuck."""
 
+import itertools
 import json
-import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from poolsearch.config import to_toml
-from poolsearch.sweep import store
+from poolsearch.config import parse
+from poolsearch.sweep import folder, store
+from poolsearch.sweep.folder import Options
+from poolsearch.sweep.local import LocalEngine
+from poolsearch.sweep.run import run
+from tests.conftest import TINY
+from tests.sweep.processes import (
+    COORDINATOR,
+    ROOT,
+    WORKER,
+    finish,
+    kill,
+    nobody_is_left,
+    of,
+    sound,
+    start,
+    trials,
+    whole,
+)  # fmt: skip
+from tests.sweep.test_storage import BROKEN
 
 pytestmark = [pytest.mark.faults, pytest.mark.skipif(not Path("/proc").exists(), reason="looks into /proc")]
-ROOT = Path(__file__).parents[2]
 
 
-def start(tmp_path, tiny, folder, *words):
-    """Start the script on the tiny sweep."""
-    config = tmp_path / "tiny.toml"
-    config.write_text(to_toml(tiny))
-    return subprocess.Popen(
-        [sys.executable, "experiments/sweep.py", str(config), *words],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "POOLSEARCH_RUNS": str(folder)},
+@pytest.fixture
+def hundred():
+    """A config of 100 trials (of 125 Plans), each a tenth of a second."""
+    config = parse(TINY, ("trials=100", "study=hundred", 'space.kinds=["max", "avg", "lp", "soft", "min"]'))
+    return config.model_copy(update={"limits": config.limits.model_copy(update={"trial_s": 30.0, "silent_s": 30.0})})
+
+
+def longer(config, epochs):
+    return config.model_copy(update={"training": config.training.model_copy(update={"epochs": epochs})})
+
+
+def completed(runs, study):
+    """Return how many trials are complete, as the status says."""
+    try:
+        return json.loads((runs / study / "status.json").read_text())["complete"]
+    except (OSError, ValueError):
+        return 0
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+# ---------------------------------------------------------------------------------------------------- kill -9, again
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_worker_killed_at_20_random_instants_costs_no_trial(hundred, own_runs, seed):
+    instants, config = random.Random(seed), longer(hundred, 12)
+    process = start(config, own_runs, "--workers", "2", quiet=True)
+    for _ in range(20):
+        before = completed(own_runs, "hundred")
+        wait_until(lambda before=before: completed(own_runs, "hundred") > before)  # it gets on between the kills
+        time.sleep(instants.uniform(0, 0.8))
+        kill([instants.choice(of(own_runs, WORKER))])
+    assert process.wait(120) == 0
+    whole(config, own_runs)
+    assert sum(trial.user_attrs.get("deaths", 0) for trial in trials(own_runs, "hundred")) >= 3  # not only idle ones
+    nobody_is_left(own_runs)
+
+
+def test_a_coordinator_killed_5_times_is_resumed_each_time(hundred, own_runs):
+    instants, config = random.Random(3), longer(hundred, 4)
+    for round in range(5):
+        process = start(config, own_runs, "--workers", "2", "--resume", quiet=True)
+        wait_until(lambda round=round: completed(own_runs, "hundred") > 10 * round)
+        time.sleep(instants.uniform(0, 1))
+        kill(of(own_runs, COORDINATOR))
+        process.wait(10)
+        nobody_is_left(own_runs)
+    assert finish(config, own_runs, "--workers", "2", "--resume")["counts"] == {"complete": 100}
+    whole(config, own_runs)
+
+
+def test_the_whole_group_killed_20_times_leaves_a_study_that_opens_each_time(hundred, own_runs):
+    instants = random.Random(4)
+    for _ in range(20):
+        before = completed(own_runs, "hundred")
+        process = start(hundred, own_runs, "--workers", "2", "--resume", quiet=True)
+        wait_until(lambda: of(own_runs, WORKER))
+        time.sleep(instants.uniform(0, 4))
+        ids = [*of(own_runs, COORDINATOR), *of(own_runs, WORKER)]
+        kill(ids)
+        process.wait(10)
+        nobody_is_left(own_runs)
+        if (own_runs / "hundred" / "study.db").exists():
+            assert sound(own_runs, "hundred")
+            found = trials(own_runs, "hundred")
+            assert [trial.number for trial in found] == list(range(len(found)))
+            assert sum(trial.state.name == "COMPLETE" for trial in found) >= before
+            assert sum(trial.state.name == "RUNNING" for trial in found) <= 2  # lost work: the trials in flight
+    assert finish(hundred, own_runs, "--workers", "2", "--resume")["counts"] == {"complete": 100}
+    whole(hundred, own_runs)
+
+
+def test_of_10_coordinators_at_once_one_lives_and_nine_exit_with_75(hundred, own_runs):
+    processes = [start(hundred, own_runs, "--workers", "1", "--resume") for _ in range(10)]
+    ended = []
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        ended.append((process.returncode, err))
+    assert sorted(code for code, _ in ended) == [0] + [75] * 9
+    assert all("The sweep 'hundred' is run by process " in err for code, err in ended if code == 75)
+    whole(hundred, own_runs)
+
+
+# ------------------------------------------------------------------------------------------- asleep, hungry, hanging
+
+
+@pytest.mark.parametrize("seconds", [60])
+def test_a_suspended_machine_loses_nothing(hundred, own_runs, seconds):
+    """Longer asleep than a trial may take: a watch on the wall clock would have ended it."""
+    config = longer(hundred, 12)
+    assert config.limits.trial_s < seconds
+    process = start(config, own_runs, "--workers", "2", quiet=True)
+    wait_until(lambda: completed(own_runs, "hundred") > 5)
+    ids = [*of(own_runs, COORDINATOR), *of(own_runs, WORKER)]
+    kill(ids, signal.SIGSTOP)
+    time.sleep(seconds)
+    kill(ids, signal.SIGCONT)
+    assert process.wait(120) == 0
+    whole(config, own_runs)
+    assert {trial.user_attrs["attempts"] for trial in trials(own_runs, "hundred")} == {1}
+    elapsed = json.loads((own_runs / "hundred" / "status.json").read_text())["elapsed_s"]
+    assert elapsed < 60  # the sleep is not counted as work
+
+
+@contextmanager
+def small_disk(place, kilobytes):
+    """A file system of so many kilobytes; skipped where this process may not mount one."""
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)], check=False)
+    if mounted.returncode:
+        pytest.skip("may not mount a file system here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("least", [500, 0], ids=["looked-at-before", "run-into"])
+def test_a_disk_of_400_kilobytes_pauses_the_sweep_until_there_is_space(hundred, tmp_path, least):
+    config = hundred.model_copy(update={"trials": 30, "limits": hundred.limits.model_copy(update={"free_mb": least})})
+    with small_disk(tmp_path / "small", 400) as place:
+        process = start(config, place / "runs", "--workers", "1")
+        words = []
+        for line in process.stderr:
+            words.append(line)
+            if "MB are free in" in line or "The disk is full." in line or "Only " in line:
+                break
+        assert process.poll() is None, words
+        if least:
+            assert f"Only 0 MB are free in {place / 'runs' / 'hundred'}. It goes on by itself when" in words[-1]
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+            assert process.returncode == 130
+            return
+        subprocess.run(["mount", "-o", "remount,size=60m", str(place)], check=True)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err[-2000:]
+        assert json.loads(out.strip().splitlines()[-1])["counts"] == {"complete": 30}
+        assert "Traceback" not in err
+        whole(config, place / "runs")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(hundred, tmp_path):
+    with small_disk(tmp_path / "small", 400) as place:
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        runs = tmp_path / "runs"
+        runs.symlink_to(place)
+        process = start(hundred, runs)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err == (
+        f"The folder '{runs}/hundred' can't be written (Read-only file system). Set POOLSEARCH_RUNS to one that can.\n"
+    )
+
+
+def test_five_broken_databases_are_refused_in_a_sentence_each(hundred, tmp_path):
+    started = {}
+    for fault, (make, _) in BROKEN.items():
+        runs = tmp_path / fault
+        file = runs / "hundred" / "study.db"
+        file.parent.mkdir(parents=True)
+        content = make(tmp_path / f"{fault}.db")
+        file.write_bytes(content)
+        started[fault] = (start(hundred, runs, "--resume"), file, content)
+    for fault, (process, file, content) in started.items():
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 2
+        assert out == ""
+        assert BROKEN[fault][1] in err
+        assert len(err.strip().splitlines()) == 1
+        assert file.read_bytes() == content
+
+
+# ------------------------------------------------------------------------------------------------------- sick trials
+
+
+def with_sick_workers(config, illness, **limits):
+    config = config.model_copy(
+        update={
+            "study": f"tiny-{illness}", "trials": 6, "limits": config.limits.model_copy(update=limits),
+        }
+    )  # fmt: skip
+    return run(
+        config, Options(workers=2),
+        make_engine=lambda options, place, log: LocalEngine(2, place, log, "tests.sweep.sick_worker"),
     )  # fmt: skip
 
 
-def wait_for(process, words):
-    """Read the progress until a line has these words."""
+def test_a_hung_trial_meets_its_limit_and_the_sweep_goes_on(hundred):
+    started = time.monotonic()
+    outcome = with_sick_workers(hundred, "hang", trial_s=3.0)
+    assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
+    assert outcome.rows[1].reason == "No figures after 3 s (limits.trial_s); it was ended."
+    assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("time", 1)
+    assert time.monotonic() - started < 3 + 15
+
+
+def test_a_hung_trial_that_does_not_listen_is_ended_by_force(hundred, monkeypatch, own_runs):
+    monkeypatch.setattr("poolsearch.sweep.local._GRACE_S", 1.0)
+    outcome = with_sick_workers(hundred, "deaf", trial_s=2.0)
+    assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
+    assert outcome.rows[1].kind == "time"
+    assert of(own_runs, "sick_worker") == []
+
+
+def test_a_trial_that_segfaults_is_tried_three_times_and_the_sweep_completes(hundred):
+    outcome = with_sick_workers(hundred, "segfault")
+    assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
+    assert outcome.rows[1].reason == "The worker ended by signal 11 (SIGSEGV); see the log. It was tried 3 times."
+    assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("crash", 3)
+
+
+def test_out_of_memory_is_a_result_with_its_reason_and_the_worker_is_replaced(hundred):
+    outcome = with_sick_workers(hundred, "memory")
+    assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
+    assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("memory", 1)
+    assert outcome.rows[1].reason == "Out of memory. Take a smaller batch or input."
+
+
+def test_workers_that_cannot_start_end_the_sweep_with_a_sentence(hundred):
+    outcome = run(
+        hundred, make_engine=lambda options, place, log: LocalEngine(1, place, log, "tests.sweep.no_such_worker")
+    )
+    assert outcome.status.state == "failed"
+    assert outcome.status.message.startswith("The workers end as soon as they start. The log says why: ")
+    assert "No module named tests.sweep.no_such_worker" in (folder.folder_of("hundred") / "log.txt").read_text()
+
+
+def test_timed_sections_on_one_device_never_overlap(hundred, own_runs):
+    """Two workers on the one CPU: each trial's timing is alone under the device's lock."""
+    code = (
+        "import sys, time; from poolsearch.sweep.worker import _device_alone\n"
+        "for _ in range(50):\n"
+        "    with _device_alone('cpu'):\n"
+        "        begun = time.monotonic_ns(); time.sleep(0.002); print(begun, time.monotonic_ns())\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    spans = []
+    for process in processes:
+        spans += [tuple(map(int, line.split())) for line in process.communicate(timeout=60)[0].splitlines()]
+    assert len(spans) == 100
+    spans.sort()
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
+
+
+# ---------------------------------------------------------------------------------------------------- by the keyboard
+
+
+def test_ctrl_c_leaves_a_study_that_resume_continues(hundred, own_runs):
+    config = hundred.model_copy(update={"trials": 12})
+    process = start(config, own_runs, "--workers", "1")
     for line in process.stderr:
-        if words in line:
-            return
-    pytest.fail(f"ended before '{words}'")
-
-
-def of_this_sweep(folder, words):
-    """Return the ids of the living processes of a sweep whose command line has these words."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            ours = str(folder).encode() in (entry / "environ").read_bytes()
-            if ours and words.encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
-def nobody_is_left(folder):
-    deadline = time.monotonic() + 5
-    while of_this_sweep(folder, "poolsearch.sweep.worker") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert of_this_sweep(folder, "poolsearch.sweep.worker") == []
-
-
-def finish(tmp_path, tiny, folder):
-    """Continue the sweep to its end, and return its JSON line."""
-    process = start(tmp_path, tiny, folder, "--resume", "--workers", "2")
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return json.loads(out.strip().splitlines()[-1])
-
-
-def whole(tiny):
-    """Every trial is complete, numbers have no gap, no Plan stands twice."""
-    rows = store.trial_rows(store.load_study("tiny"))
-    assert [row.number for row in rows] == list(range(tiny.trials))
-    assert {row.state for row in rows} == {"complete"}
-    assert len({str(row.plan) for row in rows}) == tiny.trials
-
-
-def test_ctrl_c_leaves_a_study_that_resume_continues(tmp_path, tiny, own_runs):
-    process = start(tmp_path, tiny, own_runs, "--workers", "1")
-    wait_for(process, "2 of 5 trials")
+        if "2 of 12 trials" in line:
+            break
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     document = json.loads(out.strip().splitlines()[-1])
     assert document["state"] == "stopped"
-    assert document["counts"]["complete"] >= 2
+    assert 2 <= document["counts"]["complete"] < 12
     assert "Traceback" not in err
     nobody_is_left(own_runs)
-    assert finish(tmp_path, tiny, own_runs)["counts"] == {"complete": 5}
-    whole(tiny)
+    assert finish(config, own_runs, "--resume", "--workers", "2")["counts"] == {"complete": 12}
+    whole(config, own_runs)
 
 
-def test_a_killed_coordinator_takes_its_workers_along_and_resume_finishes(tmp_path, tiny, own_runs):
-    process = start(tmp_path, tiny, own_runs, "--workers", "2")
-    wait_for(process, "1 of 5 trials")
-    process.kill()
-    process.communicate()
-    nobody_is_left(own_runs)
-    assert finish(tmp_path, tiny, own_runs)["counts"] == {"complete": 5}
-    whole(tiny)
-
-
-def kill_the_worker(folder, but=()):
-    """Kill the one worker as soon as it is another than before, and return its id."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for worker in set(of_this_sweep(folder, "poolsearch.sweep.worker")) - set(but):
-            time.sleep(3)  # it has imported torch and is at work on its trial
-            os.kill(worker, signal.SIGKILL)
-            return worker
-        time.sleep(0.1)
-    pytest.fail("there is no new worker")
-
-
-def test_a_killed_worker_is_replaced_and_its_trial_runs_again_under_its_number(tmp_path, tiny, own_runs):
-    slow = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 30})})
-    process = start(tmp_path, slow, own_runs, "--workers", "1")
-    wait_for(process, "1 of 5 trials")
-    time.sleep(0.3)  # in the middle of the second trial
-    (worker,) = of_this_sweep(own_runs, "poolsearch.sweep.worker")
-    os.kill(worker, signal.SIGKILL)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert json.loads(out.strip().splitlines()[-1])["counts"] == {"complete": 5}
-    whole(tiny)
-
-
-def test_a_trial_that_kills_its_worker_three_times_fails_with_the_reason(tmp_path, tiny, own_runs):
-    endless = tiny.model_copy(update={"trials": 2, "training": tiny.training.model_copy(update={"epochs": 900})})
-    process = start(tmp_path, endless, own_runs, "--workers", "1")
-    wait_for(process, "0 of 2 trials")
-    killed = []
-    for _ in range(3):
-        killed.append(kill_the_worker(own_runs, killed))
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        failed = [row for row in store.trial_rows(store.load_study("tiny")) if row.state == "failed"]
-        if failed:
-            break
-        time.sleep(0.2)
-    process.terminate()
-    process.communicate(timeout=30)
-    assert [row.number for row in failed] == [0]
-    assert failed[0].reason == (
-        "The worker was killed (signal 9), most likely for want of memory. It was tried 3 times."
-    )
-    nobody_is_left(own_runs)
-
-
-def test_a_second_coordinator_exits_with_75(tmp_path, tiny, own_runs):
-    slow = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 900})})
-    first = start(tmp_path, slow, own_runs, "--workers", "1")
-    wait_for(first, "0 of 5 trials")
-    second = start(tmp_path, slow, own_runs, "--resume")
-    _, err = second.communicate(timeout=60)
-    assert second.returncode == 75
-    assert f"The sweep 'tiny' is run by process {first.pid} on " in err
-    first.terminate()
-    first.communicate(timeout=30)
-    assert first.returncode == 130
-    nobody_is_left(own_runs)
+def test_two_sweeps_take_turns(hundred, own_runs):
+    first = longer(hundred, 60).model_copy(update={"trials": 20, "study": "first"})
+    second = hundred.model_copy(update={"trials": 3, "study": "second"})
+    one = start(first, own_runs, "--workers", "1", quiet=True)
+    wait_until(lambda: completed(own_runs, "first") > 0)
+    two = start(second, own_runs, "--workers", "1")
+    _, err = two.communicate(timeout=120)
+    assert two.returncode == 0
+    assert "Waits for 'first' to end." in err
+    assert one.wait(10) == 0
+    assert [row.state for row in store.trial_rows("second")] == ["complete"] * 3

@@ -16,9 +16,11 @@ from poolsearch.config import parse
 from poolsearch.errors import BusyError, StudyError
 from poolsearch.plan import Plan
 from poolsearch.rows import SweepStatus, TrialRow
-from poolsearch.sweep import launch, store
-from poolsearch.sweep.coordinator import lease, run
+from poolsearch.sweep import commands, folder, launch
+from poolsearch.sweep.folder import Options
 from poolsearch.sweep.front import front, mark_front, unbeaten
+from poolsearch.sweep.lease import lease
+from poolsearch.sweep.run import run
 from poolsearch.sweep.space import space_of, suggest_plan
 from tests.conftest import TINY
 
@@ -28,25 +30,30 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished tiny sweep and the folder it is in: made once, looked at by several tests."""
-    folder = tmp_path_factory.mktemp("finished")
+    runs = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POOLSEARCH_RUNS", str(folder))
-        yield run(parse(TINY), workers=2), folder
+        patch.setenv("POOLSEARCH_RUNS", str(runs))
+        yield run(parse(TINY), Options(workers=2)), runs
 
 
 @pytest.fixture
 def done(finished, monkeypatch):
     """That sweep, as the one that this test sees."""
-    outcome, folder = finished
-    monkeypatch.setenv("POOLSEARCH_RUNS", str(folder))
+    outcome, runs = finished
+    monkeypatch.setenv("POOLSEARCH_RUNS", str(runs))
     return outcome
 
 
-def command(*words, folder):
+def command(*words, runs):
     return subprocess.run(
         [sys.executable, "experiments/sweep.py", *words],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "POOLSEARCH_RUNS": str(folder)}, timeout=120,
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "POOLSEARCH_RUNS": str(runs)}, timeout=120,
     )  # fmt: skip
+
+
+def by_optuna(study):
+    """The study as Optuna itself reads it."""
+    return optuna.load_study(study_name=study, storage=f"sqlite:///{folder.folder_of(study) / 'study.db'}")
 
 
 # ------------------------------------------------------------------------------------------------------------ front
@@ -108,9 +115,9 @@ def test_a_sweep_ends_with_distinct_plans_a_front_and_the_published_network(done
     assert document["counts"] == {"complete": 5}
     assert document["front"]
     assert all(Plan.parse(point["plan"]) for point in document["front"])
-    study = store.load_study("tiny")
+    study = by_optuna("tiny")
     assert len(study.user_attrs["latency"]) == 5  # all timed together at the end
-    assert store.read_status("tiny").state == "done"
+    assert folder.read_status("tiny").state == "done"
 
 
 def test_the_winner_is_in_hand_again_with_its_weights(done):
@@ -118,9 +125,9 @@ def test_the_winner_is_in_hand_again_with_its_weights(done):
     from poolsearch.training import evaluate
 
     row = front(done.rows)[0]
-    saved = checkpoint.load(store.weights_file("tiny", row.number))
+    saved = checkpoint.load(folder.weights_file("tiny", row.number))
     assert saved.plan == row.plan
-    config = store.read_config("tiny")
+    config = folder.read_config("tiny")
     data = datasets.load(config.data, row.plan.size, config.clutter)
     accuracy, loss = evaluate(saved.network(), data.validation)
     assert accuracy == pytest.approx(row.accuracy)
@@ -128,67 +135,57 @@ def test_the_winner_is_in_hand_again_with_its_weights(done):
 
 
 def test_a_space_smaller_than_the_sweep_ends_when_it_is_exhausted(tiny):
-    outcome = run(tiny.model_copy(update={"trials": 20}), workers=2)
+    outcome = run(tiny.model_copy(update={"trials": 20}), Options(workers=2))
     assert len(outcome.rows) == 8
     assert outcome.status.message == "The space holds no further Plan."
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(tiny):
     def stop_after_two(status: SweepStatus) -> None:
-        if status.complete == 2:
-            launch.stop("tiny")
+        if status.complete == 2 and status.state == "running":
+            commands.send("tiny", "stop")
 
-    first = run(tiny, workers=1, on_change=stop_after_two)
+    first = run(tiny, Options(workers=1), on_change=stop_after_two)
     assert first.status.state == "stopped"
     assert sum(row.state == "complete" for row in first.rows) == 2
     kept = {row.number: row.loss for row in first.rows if row.state == "complete"}
-    second = run(tiny, workers=1, resume=True)
+    second = run(tiny, Options(workers=1), resume=True)
     assert second.status.state == "done"
     assert [row.state for row in second.rows] == ["complete"] * 5
     assert {number: second.rows[number].loss for number in kept} == kept
-    study = store.load_study("tiny")
+    study = by_optuna("tiny")
     assert sorted(trial.number for trial in study.get_trials()) == list(range(5))
     assert all(trial.state == TrialState.COMPLETE for trial in study.get_trials())
 
 
 def test_a_study_of_the_same_name_is_not_touched(done, tiny):
-    file = store.folder_of("tiny") / "study.db"
+    file = folder.folder_of("tiny") / "study.db"
     before = file.read_bytes()
     with pytest.raises(StudyError, match="'tiny' is there already with 5 trials done. Continue it with --resume"):
-        run(tiny, workers=1)
+        run(tiny, Options(workers=1))
     with pytest.raises(StudyError, match="directions maximize, minimize; this config asks for minimize, minimize"):
-        run(tiny.model_copy(update={"objectives": ("loss", "latency_ms")}), workers=1, resume=True)
+        run(tiny.model_copy(update={"objectives": ("loss", "latency_ms")}), Options(workers=1), resume=True)
     with pytest.raises(StudyError, match="other settings: seed was 0, now 7. Take another study name"):
-        run(tiny.model_copy(update={"seed": 7}), workers=1, resume=True)
+        run(tiny.model_copy(update={"seed": 7}), Options(workers=1), resume=True)
     assert file.read_bytes() == before
 
 
 def test_a_second_coordinator_is_told_who_holds_the_study(tiny):
-    with lease("tiny"), pytest.raises(BusyError, match=f"'tiny' is run by process {os.getpid()} on .* already"):
-        run(tiny, workers=1)
+    with (
+        lease(folder.folder_of("tiny")),
+        pytest.raises(BusyError, match=f"'tiny' is run by process {os.getpid()} on .* already"),
+    ):
+        run(tiny, Options(workers=1))
 
 
 def test_a_sweep_of_failures_keeps_each_reason_and_has_no_front(tiny):
     # weights that decay by ten times themselves a step overflow within two epochs
     explode = tiny.training.model_copy(update={"rate": 10.0, "weight_decay": 1.0, "epochs": 5})
-    outcome = run(tiny.model_copy(update={"trials": 2, "data": "digits", "training": explode}), workers=1)
+    outcome = run(tiny.model_copy(update={"trials": 2, "data": "digits", "training": explode}), Options(workers=1))
     assert all(row.state == "failed" for row in outcome.rows)
     assert all("loss was nan" in row.reason for row in outcome.rows)
     assert front(outcome.rows) == ()
     assert outcome.document()["published"] is None
-
-
-@pytest.mark.parametrize("content", [b"", b"not a database, but text " * 100], ids=["empty", "foreign"])
-def test_a_file_that_is_no_study_is_left_as_it_is(tiny, content):
-    file = store.folder_of("tiny") / "study.db"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(content)
-    if content:
-        with pytest.raises(StudyError, match=r"storage can't be opened \(file is not a database\). Its bytes are unch"):
-            run(tiny, workers=1)
-        assert file.read_bytes() == content
-    else:  # SQLite takes an empty file as a new database
-        assert run(tiny.model_copy(update={"trials": 1}), workers=1).status.state == "done"
 
 
 # ------------------------------------------------------------------------------------------------- the command line
@@ -199,7 +196,7 @@ def test_the_script_ends_with_a_table_and_one_json_line(tmp_path, tiny):
     from poolsearch.config import to_toml
 
     config.write_text(to_toml(tiny))
-    ended = command(str(config), "--set", "trials=3", "--workers", "2", folder=tmp_path / "runs")
+    ended = command(str(config), "--set", "trials=3", "--workers", "2", runs=tmp_path / "runs")
     assert ended.returncode == 0, ended.stderr
     *table, last = ended.stdout.strip().splitlines()
     document = json.loads(last)
@@ -208,7 +205,7 @@ def test_the_script_ends_with_a_table_and_one_json_line(tmp_path, tiny):
     assert document["storage"].endswith("tiny/study.db")
     assert "Pareto front" in table[0]
     assert "3 of 3 trials" in ended.stderr
-    again = command(str(config), "--set", "trials=3", folder=tmp_path / "runs")
+    again = command(str(config), "--set", "trials=3", runs=tmp_path / "runs")
     assert again.returncode == 2
     assert again.stderr == (
         "The study 'tiny' is there already with 3 trials done. "
@@ -225,11 +222,16 @@ def test_the_script_ends_with_a_table_and_one_json_line(tmp_path, tiny):
             ["configs/cluttered-digits.toml", "--device", "gpu"],
             "Unknown device 'gpu'. Possible: auto, cpu, cuda (a GPU is cuda).\n",
         ),
+        (
+            ["configs/cluttered-digits.toml", "--set", "study=../up"],
+            "The study name '../up' is not possible.",
+        ),
+        (["configs/cluttered-digits.toml", "--engine", "dask"], "Unknown engine 'dask'. Possible: local, ray.\n"),
         (["configs/cluttered-digits.toml", "--workers", "0"], "Workers go from 1 to 256, got 0. Nearest: 1.\n"),
     ],
 )
 def test_the_script_refuses_in_one_sentence(words, message, tmp_path):
-    ended = command(*words, folder=tmp_path)
+    ended = command(*words, runs=tmp_path)
     assert ended.returncode == 2
     assert ended.stderr.startswith(message)
     assert "Traceback" not in ended.stderr
@@ -240,26 +242,35 @@ def test_the_script_refuses_in_one_sentence(words, message, tmp_path):
 
 
 def test_a_study_name_cannot_leave_the_runs_folder():
-    for name in ("../up", "a/b", "", "..", "x" * 65):
+    for name in ("a ", "../up", "a/b", "", "..", "x" * 65):
         with pytest.raises(StudyError, match="is no study name"):
-            store.folder_of(name)
+            folder.folder_of(name)
 
 
-def test_a_coordinator_that_is_silent_is_lost(tiny, monkeypatch):
-    store.write_config(tiny)
-    store.write_status(SweepStatus("tiny", "running", 5))
-    assert store.read_status("tiny").state == "running"
-    monkeypatch.setattr(store.time, "time", lambda: 4e9)
-    assert store.read_status("tiny").state == "lost"
+def test_a_sweep_whose_process_is_gone_is_lost_whatever_the_clock_says(tiny):
+    folder.write_config(tiny)
+    with lease(folder.folder_of("tiny")):
+        folder.write_status(SweepStatus("tiny", "running", 5))
+        old = folder.folder_of("tiny") / "status.json"
+        old.write_text(
+            old.read_text().replace('"written": ', '"written": 1e9, "_": ').replace(', "_":', ', "silent_s":')
+        )
+        assert folder.read_status("tiny").state == "running"  # asleep, as a laptop with its lid closed
+        assert folder.read_status("tiny").silent_s > 1e6
+    lost = folder.read_status("tiny")
+    assert (lost.state, lost.message) == ("lost", "Its process is gone. It can be resumed.")
 
 
 def test_the_estimate_is_a_guess_before_anything_was_measured(tiny):
-    guess, source = launch.estimate(tiny)
-    assert guess > 0
-    assert "nothing like it was measured here yet" in source
+    guess = launch.estimate(tiny)
+    assert guess.seconds > 0
+    assert "nothing like it was measured here yet" in guess.source
 
 
 def test_the_estimate_comes_from_earlier_trials(done):
-    measured, source = launch.estimate(store.read_config("tiny"))
-    assert source == "from 5 trials of 'tiny'"
-    assert 8 < measured < 60
+    measured = launch.estimate(folder.read_config("tiny"))
+    assert measured.source == "from 5 trials of 'tiny'"
+    assert measured.trials == 5
+    assert 8 < measured.seconds < 60
+    in_an_hour = launch.estimate(folder.read_config("tiny").model_copy(update={"trials": 100, "minutes": 60.0}))
+    assert in_an_hour.trials == 8  # all Plans of the space

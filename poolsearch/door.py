@@ -1,0 +1,113 @@
+"""Who may reach the app: the addresses it may listen on, and the names it answers to. There are no logins.
+
+Streamlit checks the Host of websockets only, and to judge a foreign Origin it asks a service on the web for this
+machine's address. The `Door` stands before it: nothing foreign gets further, and nothing is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from poolsearch.errors import PoolsearchError
+
+ALLOWED = "POOLSEARCH_ALLOW_REMOTE"  # set to 1 for an app that may listen to other machines
+OWN = ("localhost", "127.0.0.1")
+WHY = (
+    "There are no logins: whoever reaches the port can start sweeps and read what is here. "
+    "Put a reverse proxy with a login in front, then"
+)
+_NAME = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # *.example.org is every name below it
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address; False for a name other than localhost."""
+    return host.lower() == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
+
+
+def names(host: str, allow_remote: bool, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that the app answers to. Raises PoolsearchError for a door that would stand open."""
+    if not is_loopback(host) and not allow_remote:
+        raise PoolsearchError(f"'{host}' is reached from other machines. {WHY}: --allow-remote --allowed-host NAME.")
+    if allow_remote and not allowed:
+        raise PoolsearchError(
+            "--allow-remote needs --allowed-host NAME, the name that visitors type: without it, a web page elsewhere "
+            "could point a name of its own at this machine and be answered."
+        )
+    for name in allowed:
+        if not _NAME.fullmatch(name) and not _is_address(name):
+            raise PoolsearchError(
+                f"'{name}' is no host name. Possible: a name without scheme and port, as in app.example.org, or "
+                "*.example.org."
+            )
+    return tuple(dict.fromkeys([*OWN, *([host] if is_loopback(host) else []), *allowed]))
+
+
+def refusal(address: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """Return why the app may not listen on an address, in words; "" where it may. None is every address."""
+    if environment.get(ALLOWED) == "1" or (address and is_loopback(address)):
+        return ""
+    if not address:
+        return (
+            "The app was started without an address, so it would listen to other machines: its .streamlit/config.toml "
+            f"was not found. Start it with 'python -m poolsearch serve'. {WHY}: "
+            "python -m poolsearch serve --host 0.0.0.0 --allow-remote --allowed-host NAME"
+        )
+    return (
+        f"The app was to listen on '{address}', which is reached from other machines. {WHY}: "
+        f"python -m poolsearch serve --host {address} --allow-remote --allowed-host NAME"
+    )
+
+
+def answers_to(authority: str, names: Sequence[str]) -> bool:
+    """Return whether the host of `name:port` is one of the names; `*.example.org` is every name below it."""
+    try:
+        host = (urlsplit(f"//{authority}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    known = [name.lower().rstrip(".") for name in names]
+    return host in known or any(name.startswith("*.") and host.endswith(name[1:]) for name in known)
+
+
+class Door:
+    """An ASGI middleware: requests under another name, or from a page of another name, get 403 and go no further.
+
+    Without names it lets everything through.
+    """
+
+    def __init__(self, app: Asgi, names: Sequence[str]) -> None:
+        self.app = app
+        self.names = names
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if not self.names or scope["type"] == "lifespan" or self.admits(scope["headers"]):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: 403
+        else:
+            head = [(b"content-type", b"text/plain")]
+            await send({"type": "http.response.start", "status": 403, "headers": head})
+            await send({"type": "http.response.body", "body": b"This app does not answer to that name.\n"})
+
+    def admits(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Return whether each Host, of which there is one, and each Origin is one of the names."""
+        hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+        origins = [value.decode("latin-1").partition("://")[2] for name, value in headers if name == b"origin"]
+        return len(hosts) == 1 and all(answers_to(one, self.names) for one in hosts + origins)

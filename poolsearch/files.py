@@ -1,0 +1,75 @@
+"""Files that are whole or not there: written beside, flushed to the disk, then renamed into place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from pathlib import Path
+
+_NETWORKED = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "beegfs", "gpfs"})
+
+
+def replace(path: Path, content: bytes | str, flush: bool = True) -> None:
+    """Write a file so that a reader, also after a power cut, finds the old content or the new, never half of one.
+
+    Without `flush` that holds for the readers alone: for what is written every second and worth nothing after a cut.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    if flush:
+        sync_folder(path.parent)
+
+
+def create(path: Path, content: str) -> bool:
+    """Return whether this call made the file: of several that try at once, one does."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}.tmp")
+    replace(draft, content)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's list of names to the disk: a rename in it then survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether a file could not be written for want of space."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how many bytes may still be written in a folder (of the nearest one above that is there)."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(there).free
+
+
+def network_share(path: Path) -> str:
+    """Return the type of the network file system that a path is on ("nfs4"), or "" where it is on a local disk."""
+    import psutil
+
+    whole = path.resolve()
+    holds = [mount for mount in psutil.disk_partitions(all=True) if whole.is_relative_to(mount.mountpoint)]
+    nearest = max(holds, key=lambda mount: len(mount.mountpoint), default=None)
+    kind = nearest.fstype if nearest else ""
+    return kind if kind in _NETWORKED or kind.startswith("fuse.sshfs") else ""

@@ -1,0 +1,317 @@
+"""The engine of a cluster: every job is one Ray task, on a core or a GPU of whichever node has one free.
+
+The coordinator's process is on a node of the cluster (the head, or one with no cores to lend). The code travels with
+the sweep, so that the nodes need what requirements-cluster.txt names and no checkout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import math
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from poolsearch import files
+from poolsearch.errors import EngineError
+from poolsearch.sweep.cluster_connection import MODEL, chosen, connected, first_line, unheard
+from poolsearch.sweep.engine import Answer, Job, Resources
+
+Work = Callable[[Job, str, Callable[[Answer], None]], None]
+
+_PACKAGE = Path(__file__).parents[1]
+_SHARE = 0.001  # of that resource for each job: enough to be placed there, too little to run out
+_HEAD_S = 10.0  # for how long the head may be out of reach; Ray ends a process that it left alone for a minute
+_LAST = ("done", "failed", "full")
+
+
+class RayEngine:
+    """Workers wherever a Ray cluster has room. One engine a process, as Ray has one connection a process.
+
+    A lost process or node is answered with "died" and never tried again by Ray: the coordinator counts attempts.
+    """
+
+    def __init__(
+        self,
+        workers: int | None,
+        device: str,
+        address: str | None = "auto",
+        gpu_model: str | None = None,
+        package: Path = _PACKAGE,
+        work: Work | None = None,
+    ) -> None:
+        """Connect to the cluster at an address: host:port, "auto" for the one of this machine, None for one of our own.
+
+        The device "auto" is cuda where a node has a GPU.
+
+        `work` stands in for `worker.answer` in tests.
+        """
+        self._ray = connected(address, package)
+        self._work = work
+        self._jobs: list[_Task] = []
+        self._ending: list[_Task] = []  # cancelled, and not gone yet
+        self._alive: list[dict[str, Any]] = []  # nodes, as seen when last looked
+        self._looked = -math.inf
+        self._unheard_since = 0.0  # when the head did not answer any more; 0: it does
+        self._device = device
+        try:
+            if device == "auto":
+                self._device = device = "cuda" if any(node["Resources"].get("GPU") for node in self._nodes()) else "cpu"
+            self._model = chosen(self._nodes(), gpu_model) if device == "cuda" else None
+            self._wanted = self._room() if workers is None else workers
+        except BaseException:
+            self._ray.shutdown()
+            raise
+        self._remote = self._ray.remote(attend).options(
+            num_returns="streaming",
+            num_cpus=1,
+            num_gpus=int(device == "cuda"),  # each GPU job gets a process of its own: CUDA keeps the GPU it saw first
+            resources={MODEL + self._model: _SHARE} if self._model else {},
+            max_retries=0,
+            scheduling_strategy="SPREAD",
+        )
+
+    # ------------------------------------------------------------------------------------------------- the interface
+
+    def submit(self, job: Job) -> None:
+        """Give a job to the cluster; where no node has room, it waits there."""
+        stream = self._remote.remote({**job, "weights": bool(job.get("weights"))}, self._device, self._work)
+        self._jobs.append(_Task(job, stream))
+
+    def poll(self, timeout: float) -> list[Answer]:
+        """Return the answers that came within `timeout` seconds, at once when there are some."""
+        deadline = time.monotonic() + timeout
+        while True:
+            self._forget()
+            answers = [answer for task in tuple(self._jobs) for answer in self._heard(task)] + self._lost()
+            left = deadline - time.monotonic()
+            if answers or left <= 0:
+                return answers
+            awaited = [task.stream for task in self._jobs] + [task.stream.completed() for task in self._ending]
+            if awaited:
+                self._ray.wait(awaited, num_returns=1, timeout=min(left, 1.0))
+            else:
+                time.sleep(left)
+
+    def cancel(self, id: int) -> None:
+        """End a job without an answer: its process is ended by force.
+
+        By force at once, for an interruption cuts off what follows: a process that holds Python's lock in a library
+        neither heeds it nor hears Ray again (2.60). There is nothing to tidy up in it either.
+        """
+        for task in [task for task in self._jobs if task.job["id"] == id]:
+            self._jobs.remove(task)
+            self._ending.append(task)
+            self._ray.cancel(task.stream, force=True)
+
+    def resources(self) -> Resources:
+        """Return the workers wanted, those free, the jobs at work or waiting in the cluster, and what it is made of."""
+        self._forget()
+        return Resources(
+            workers=self._wanted,
+            free=max(0, self._wanted - len(self._jobs) - len(self._ending)),
+            running=tuple(task.job["id"] for task in self._jobs),
+            device=self._words(),
+        )
+
+    def resize(self, workers: int) -> None:
+        """Take more or fewer jobs at a time; those at work go on. Nodes that joined since are used."""
+        self._wanted = workers
+
+    def close(self) -> None:
+        """End all jobs at once and leave the cluster, which ends what is left of them."""
+        for task in (*self._jobs, *self._ending):
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._ray.cancel(task.stream, force=True)
+        self._jobs, self._ending = [], []
+        self._ray.shutdown()
+
+    # ------------------------------------------------------------------------------------------------------- within
+
+    def _heard(self, task: _Task) -> list[Answer]:
+        """Return what a task said since; its job leaves the list with its last answer."""
+        answers: list[Answer] = []
+        while task in self._jobs and (said := self._said(task)):
+            if said["event"] == "began":
+                task.node, task.where = said["node"], said["where"]
+            else:
+                answers.append(self._kept(task, said))
+            if answers and answers[-1]["event"] in (*_LAST, "died"):
+                self._jobs.remove(task)
+        return answers
+
+    def _said(self, task: _Task) -> Answer | None:
+        """Return the next thing that a task said, or None when there is nothing yet."""
+        try:
+            if not self._ray.wait([task.stream], timeout=0)[0]:
+                return None
+            said: Answer = self._ray.get(next(task.stream))
+            return said
+        except StopIteration:
+            return task.died("The task ended without an answer.")
+        except self._ray.exceptions.RayError as error:
+            return task.died(self._last_words(task, error))
+
+    def _last_words(self, task: _Task, error: Exception) -> str:
+        there = {node["NodeID"] for node in self._nodes(age=0)}
+        if isinstance(error, self._ray.exceptions.OutOfMemoryError):
+            return f"Ray ended {task.where}, for its node was out of memory."
+        if isinstance(error, self._ray.exceptions.RuntimeEnvSetupError):
+            return f"The code did not reach a node: {first_line(error)}"
+        if isinstance(error, self._ray.exceptions.RayTaskError):
+            return f"The task could not run; does the node have requirements-cluster.txt? {_last_line(error)}"
+        if isinstance(error, self._ray.exceptions.NodeDiedError) or (task.node and task.node not in there):
+            return f"The node was lost under {task.where}."
+        return f"Its process died: {task.where}."
+
+    def _kept(self, task: _Task, said: Answer) -> Answer:
+        """Write the weights that came with an answer where the job wants them, and return the answer without."""
+        content, digest = said.pop("weights_content", None), said.pop("weights_sha256", None)
+        if content is None:
+            return said
+        if hashlib.sha256(content).hexdigest() != digest:
+            return task.died(f"The weights from {task.where} came back damaged.")
+        path = Path(task.job["weights"])
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.replace(path, content)
+        except OSError as error:
+            if files.is_full(error):
+                return {**task.ticket, "event": "full"}
+            reason = f"The weights could not be written to '{path}': {error.strerror}."
+            return {**task.ticket, "event": "failed", "kind": "refused", "reason": reason}
+        return said
+
+    def _lost(self) -> list[Answer]:
+        """Return the deaths of the jobs on nodes that the cluster has given up.
+
+        Where a machine fell silent without closing its connections, Ray gives it up after a minute and goes on waiting
+        for its tasks.
+        """
+        there = {node["NodeID"] for node in self._nodes()}
+        lost = [task for task in self._jobs if task.node and task.node not in there]
+        self._jobs = [task for task in self._jobs if task not in lost]
+        return [task.died(f"The node was lost under {task.where}.") for task in lost]
+
+    def _forget(self) -> None:
+        """Let go of cancelled tasks that have ended, or whose node is lost; their streams would block until then."""
+        there = {node["NodeID"] for node in self._nodes()} if self._ending else set()
+        self._ending = [
+            task
+            for task in self._ending
+            if not self._ray.wait([task.stream.completed()], timeout=0)[0] and (not task.node or task.node in there)
+        ]
+
+    def _nodes(self, age: float = 1.0) -> list[dict[str, Any]]:
+        """Return the nodes that were alive at most `age` seconds ago. Raises EngineError when the head is lost."""
+        now = time.monotonic()
+        if now > self._looked + age:
+            self._looked = now
+            if self._head_answers():
+                self._alive = [node for node in self._ray.nodes() if node["Alive"]]
+        return self._alive
+
+    def _head_answers(self) -> bool:
+        """Return whether the head listens; ray.nodes() would block for a minute, then end this process without a word.
+
+        Raises EngineError when it has not for a while.
+        """
+        address = self._ray.get_runtime_context().gcs_address
+        why = unheard(address, 1.0)
+        self._unheard_since = 0.0 if not why else self._unheard_since or time.monotonic()
+        if why and time.monotonic() - self._unheard_since >= _HEAD_S:
+            raise EngineError(f"The head of the Ray cluster at {address} is lost ({why}). Start the cluster again.")
+        return not why
+
+    def _usable(self) -> list[dict[str, float]]:
+        """Return what each node that jobs can be on has."""
+        need = "GPU" if self._device == "cuda" else "CPU"
+        has = [node["Resources"] for node in self._nodes() if node["Resources"].get(need)]
+        return [one for one in has if self._model is None or MODEL + self._model in one]
+
+    def _room(self) -> int:
+        """Return how many jobs run at a time on the nodes that are there now."""
+        gpu = self._device == "cuda"
+        return sum(int(min(one.get("CPU", 0), one["GPU"]) if gpu else one["CPU"]) for one in self._usable())
+
+    def _words(self) -> str:
+        nodes, room = len(self._usable()), self._room()
+        what = f"{self._model or 'GPU of unknown model'}" if self._device == "cuda" else "CPU core"
+        many = "s" if room != 1 and self._device != "cuda" else ""
+        return f"Ray cluster, {room} {what}{many} on {nodes} node{'s' if nodes != 1 else ''}"
+
+
+@dataclass(eq=False)
+class _Task:
+    """A job on the cluster."""
+
+    job: Job
+    stream: Any  # yields a reference to each thing that the task says
+    node: str = ""  # Ray's id of the node that it is on, once it runs
+    where: str = "a process not heard of yet"  # in words
+
+    @property
+    def ticket(self) -> Answer:
+        return _ticket(self.job)
+
+    def died(self, reason: str) -> Answer:
+        return {**self.ticket, "event": "died", "reason": reason}
+
+
+def _ticket(job: Job) -> Answer:
+    return {"id": job["id"], "attempt": job.get("attempt", 1)}
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().rpartition("\n")[2]
+
+
+# ------------------------------------------------------------------------------------------------------- on the node
+
+
+def attend(job: Job, device: str, work: Work | None) -> Iterator[Answer]:
+    """Yield where the task is, then what its job says, the trained weights with the last. Runs on a node.
+
+    The work has a thread of its own, so that epochs are heard of while it goes on.
+    """
+    answers: SimpleQueue[Answer] = SimpleQueue()
+    yield _began()
+    with tempfile.TemporaryDirectory(prefix="poolsearch-") as folder:
+        weights = Path(folder) / "weights.safetensors"
+        job = {**job, "weights": str(weights) if job["weights"] else None}
+        threading.Thread(target=_carry_out, args=(work, job, device, answers.put), daemon=True).start()
+        while (said := answers.get())["event"] not in _LAST:
+            yield said
+        if weights.exists():
+            content = weights.read_bytes()
+            said |= {"weights_content": content, "weights_sha256": hashlib.sha256(content).hexdigest()}
+    yield said
+
+
+def _began() -> Answer:
+    context = importlib.import_module("ray").get_runtime_context()
+    address = importlib.import_module("ray").util.get_node_ip_address()
+    return {"event": "began", "node": context.get_node_id(), "where": f"process {os.getpid()} on {address}"}
+
+
+def _carry_out(work: Work | None, job: Job, device: str, say: Callable[[Answer], None]) -> None:
+    reason = "The work ended without an answer."
+    try:
+        (work or _answer)(job, device, say)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    say({**_ticket(job), "event": "failed", "kind": "bug", "reason": reason})  # not heard behind a last answer
+
+
+def _answer(job: Job, device: str, say: Callable[[Answer], None]) -> None:
+    from poolsearch.sweep.worker import answer
+
+    answer(job, device, say)

@@ -1,0 +1,73 @@
+"""What a coordinator does on a command: each takes the command's number and returns, in words, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from poolsearch.errors import PoolsearchError
+from poolsearch.sweep import commands, folder
+
+if TYPE_CHECKING:
+    from poolsearch.sweep.coordinator import Coordinator
+
+
+def obey(sweep: Coordinator) -> None:
+    """Carry out the commands that have come since."""
+    for command in commands.pending(sweep.config.study):
+        try:
+            words = _DO[command.do](sweep, command.number)
+        except PoolsearchError as error:
+            words = str(error)
+        commands.finish(sweep.config.study, command, words)
+        sweep.write(sweep.state(), force=True)
+
+
+def _pause(sweep: Coordinator, _: int) -> str:
+    sweep.paused = "Trials at work run to their end, no new one begins."
+    return "Paused."
+
+
+def _resume(sweep: Coordinator, _: int) -> str:
+    sweep.paused = ""
+    return "It goes on."
+
+
+def _stop(sweep: Coordinator, _: int) -> str:
+    sweep.stopping = True
+    return "Stopped. Trials at work begin anew when it is resumed."
+
+
+def _cancel(sweep: Coordinator, number: int) -> str:
+    if number in sweep.flights:
+        sweep.give_up(number, "Cancelled by hand.", "cancelled")
+    elif number in sweep.waiting:
+        sweep.waiting.remove(number)
+        sweep.fail(number, "cancelled", "Cancelled by hand.")
+    else:
+        at_work = ", ".join(str(number) for number in sweep.flights) or "none"
+        raise PoolsearchError(f"Trial {number} is not at work. At work: {at_work}.")
+    return f"Trial {number} is cancelled."
+
+
+def _add(sweep: Coordinator, number: int) -> str:
+    sweep.config = sweep.config.model_copy(update={"trials": min(100_000, sweep.config.trials + number)})
+    folder.write_config(sweep.config)
+    return f"The sweep now has {sweep.config.trials} trials."
+
+
+def _workers(sweep: Coordinator, number: int) -> str:
+    sweep.engine.resize(number)
+    folder.write_config(sweep.config, replace(folder.read_options(sweep.config.study), workers=number))
+    return f"It now has {number} workers."
+
+
+_DO: dict[str, Callable[[Coordinator, int], str]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "stop": _stop,
+    "cancel": _cancel,
+    "add": _add,
+    "workers": _workers,
+}

@@ -1,0 +1,53 @@
+"""What the coordinator asks of an engine: a place where trials run. It knows no study, and never sees the database.
+
+A job is a plain dict, {"id", "attempt", "do", ...}; what comes back are answers with the job's id and attempt:
+
+    {"event": "epoch", "row": {...}}                 one epoch is over
+    {"event": "done", ...}                           the figures
+    {"event": "failed", "kind": ..., "reason": ...}  it ran and there are none: a result, not tried again
+    {"event": "died", "reason": ...}                 the worker went away under it: worth another attempt
+    {"event": "full"}                                there was no space for its weights: again when there is
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Job = dict[str, Any]
+Answer = dict[str, Any]
+FailureKind = Literal["memory", "number", "time", "crash", "refused", "bug", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What an engine has, and what is at work on it."""
+
+    workers: int  # wanted
+    free: int  # jobs that `submit` would take now
+    running: tuple[int, ...]  # ids of the jobs at work
+    device: str  # in words: what the figures are measured on
+    cpu_percent: float | None = None  # of all workers since the last look, 100 for a core; None where unknown
+    memory_bytes: int | None = None  # resident, of all workers
+
+
+class Engine(Protocol):
+    """Workers somewhere. A worker that goes away is replaced, and its job answered with "died"."""
+
+    def submit(self, job: Job) -> None:
+        """Give a job to a free worker; there must be one."""
+
+    def poll(self, timeout: float) -> list[Answer]:
+        """Return the answers that came within `timeout` seconds, at once when there are some."""
+
+    def cancel(self, id: int) -> None:
+        """End a job without an answer: politely, then by force. Its worker is replaced; an unknown id is no error."""
+
+    def resources(self) -> Resources:
+        """Return what there is and what is at work."""
+
+    def resize(self, workers: int) -> None:
+        """Take on workers or let idle ones go; one at work ends with its job."""
+
+    def close(self) -> None:
+        """End all workers; jobs at work are lost and may be given to another engine."""

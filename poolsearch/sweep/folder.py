@@ -1,0 +1,192 @@
+"""The folder of a sweep: runs/<study>/, with everything that is not in the study's database.
+
+    config.toml  options.json  status.json  log.txt  lease  commands/  results/<trial>.json  weights/<trial>.safetensors
+
+The folder's name is the sweep's name, so renaming a sweep is one rename.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from poolsearch import files
+from poolsearch.config import NAME, SweepConfig, parse, to_toml
+from poolsearch.errors import PoolsearchError, StudyError, unknown
+from poolsearch.rows import EpochRow, RunningTrial, SweepStatus
+from poolsearch.sweep.lease import holder
+
+_PARTING_S = 10.0  # between a sweep's last status and the end of its process: its workers are ended in that time
+Engine = Literal["local", "ray"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and on what a sweep runs: what may differ between two runs of one study."""
+
+    engine: Engine = "local"
+    workers: int | None = None  # None: one a core, or one a GPU
+    device: str = "auto"
+    storage: str | None = None  # SQLAlchemy URL without a password; None: a SQLite file in the folder
+    name: str | None = None  # of the study in the storage, where the sweep was renamed since
+    address: str | None = None  # of a Ray cluster
+    gpu_model: str | None = None  # of a Ray cluster that has several
+
+
+def runs_folder() -> Path:
+    """Return the folder of all sweeps: POOLSEARCH_RUNS, or `runs` beside the code."""
+    return Path(os.environ.get("POOLSEARCH_RUNS") or Path(__file__).parents[2] / "runs")
+
+
+def folder_of(study: str) -> Path:
+    """Return the folder of a sweep. Raises StudyError for a name that could leave the runs folder."""
+    if not _possible(study):
+        raise StudyError(
+            f"{study[:40]!r} is no study name: take 1 to 64 letters, digits, spaces, dots, underscores and hyphens, "
+            "a letter or digit first and no dot or space last."
+        )
+    return runs_folder() / study
+
+
+def _possible(name: str) -> bool:
+    return bool(NAME.fullmatch(name)) and not name.endswith((".", " "))
+
+
+def studies() -> tuple[str, ...]:
+    """Return the names of all sweeps, newest first; folders whose name could not be a sweep's are left alone."""
+    found = [path.parent for path in runs_folder().glob("*/config.toml") if _possible(path.parent.name)]
+    return tuple(path.name for path in sorted(found, key=_started, reverse=True))
+
+
+def _started(folder: Path) -> float:
+    try:
+        return (folder / "config.toml").stat().st_mtime
+    except OSError:  # deleted just now
+        return 0.0
+
+
+def read_config(study: str) -> SweepConfig:
+    """Return the config a sweep was started with. Raises StudyError when there is no such sweep."""
+    try:
+        text = (folder_of(study) / "config.toml").read_text()
+    except FileNotFoundError:
+        known = ", ".join(studies()) or "none yet"
+        raise StudyError(f"There is no sweep called '{study}'. Sweeps here: {known}.") from None
+    except (OSError, UnicodeDecodeError):
+        raise StudyError(f"The config of the sweep '{study}' can't be read: {folder_of(study)}/config.toml.") from None
+    return parse(text).model_copy(update={"study": study})
+
+
+def write_config(config: SweepConfig, options: Options | None = None) -> Path:
+    """Return the file that now holds a sweep's config; the folder is made when missing."""
+    folder = folder_of(config.study)
+    folder.mkdir(parents=True, exist_ok=True)
+    if options:
+        files.replace(folder / "options.json", json.dumps(asdict(options)))
+    files.replace(folder / "config.toml", to_toml(config))
+    return folder / "config.toml"
+
+
+def read_options(study: str) -> Options:
+    """Return where and on what a sweep last ran; the defaults where that is not known."""
+    try:
+        return Options(**json.loads((folder_of(study) / "options.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return Options()
+
+
+def merged(study: str, **wishes: Any) -> Options:
+    """Return the options of a sweep's last run with those of a new one over them; a wish of None is none.
+
+    Raises PoolsearchError for an engine that there is not.
+    """
+    if wishes.get("engine") not in (None, *get_args(Engine)):
+        raise PoolsearchError(unknown("engine", wishes["engine"], get_args(Engine)))
+    return replace(read_options(study), **{name: wish for name, wish in wishes.items() if wish is not None})
+
+
+def weights_file(study: str, number: int) -> Path:
+    """Return where the trained weights of a trial are kept."""
+    return folder_of(study) / "weights" / f"{number}.safetensors"
+
+
+def result_file(study: str, number: int) -> Path:
+    """Return where the figures of a trial wait until the database has them."""
+    return folder_of(study) / "results" / f"{number}.json"
+
+
+# ----------------------------------------------------------------------------------------------------------- status
+
+
+def write_status(status: SweepStatus) -> None:
+    """Write where a sweep stands, and when."""
+    path = folder_of(status.study) / "status.json"
+    files.replace(path, json.dumps({**asdict(status), "written": time.time()}), flush=False)
+
+
+def read_status(study: str) -> SweepStatus:
+    """Return where a sweep stands. One whose coordinator's process is gone is "lost": processes tell that, no clock."""
+    try:
+        data = json.loads((folder_of(study) / "status.json").read_text())
+        written = data.pop("written")
+        data["running"] = tuple(_running(trial) for trial in data["running"])
+        status = SweepStatus(**{**data, "study": study, "silent_s": max(0.0, time.time() - written)})
+    except (OSError, ValueError, KeyError, TypeError):
+        status = SweepStatus(study, "starting" if holder(folder_of(study)) else "stopped", 0)
+    if status.alive and not holder(folder_of(study)):
+        if status.state == "starting" and status.silent_s < 30:  # the process was started and has no lease yet
+            return status
+        return replace(status, state="lost", running=(), message="Its process is gone. It can be resumed.")
+    return status
+
+
+def _running(trial: dict[str, object]) -> RunningTrial:
+    curve: list[dict[str, float]] = trial.pop("curve")  # type: ignore[assignment]
+    return RunningTrial(**trial, curve=tuple(EpochRow(**row) for row in curve))  # type: ignore[arg-type]
+
+
+# ----------------------------------------------------------------------------------------------- rename and delete
+
+
+def rename(study: str, name: str) -> None:
+    """Give a sweep another name. Raises StudyError when it is at work, or the name is taken or impossible."""
+    read_config(study)
+    _at_rest(study, "renamed")
+    target = folder_of(name)
+    if target.exists():
+        raise StudyError(f"There is a sweep called '{name}' already. Take another name.")
+    options = read_options(study)
+    files.replace(folder_of(study) / "options.json", json.dumps(asdict(replace(options, name=options.name or study))))
+    folder_of(study).rename(target)  # the name of the folder is what counts ...
+    files.replace(target / "config.toml", to_toml(read_config(name)))  # ... and a reader of the file is not misled
+
+
+def delete(study: str) -> None:
+    """Remove a sweep's folder: its trials, figures and weights. Raises StudyError when it is at work.
+
+    What it kept in a database of its own (`storage` of its options) stays there.
+    """
+    read_config(study)
+    _at_rest(study, "deleted")
+    out_of_sight = runs_folder() / f".deleted-{time.time_ns()}"  # one rename: no reader sees half a sweep
+    folder_of(study).rename(out_of_sight)
+    shutil.rmtree(out_of_sight, ignore_errors=True)
+
+
+def settled(study: str) -> str | None:
+    """Return who runs a sweep, None when nobody does; one that has ended is given a moment to be gone."""
+    deadline = time.monotonic() + _PARTING_S
+    while (who := holder(folder_of(study))) and not read_status(study).alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return who
+
+
+def _at_rest(study: str, word: str) -> None:
+    who = settled(study)
+    if who:
+        raise StudyError(f"The sweep '{study}' is run by {who} and can't be {word} now. Stop it first.")

@@ -1,0 +1,57 @@
+"""The last act of a sweep: all finished Plans timed in one round robin, with nothing else at work here.
+
+While they were trained their neighbours differed; only figures measured together are fit to be compared.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poolsearch.rows import TrialRow
+from poolsearch.sweep import store
+from poolsearch.sweep.engine import Answer
+
+if TYPE_CHECKING:
+    from poolsearch.sweep.coordinator import Coordinator
+
+TIMING = -1  # the id of this job
+_RETIMED_S = 60.0  # all trials may take this long; else only the front is timed again
+_TRIES = 3  # when its worker dies
+
+
+def worth_timing(study: str, calls: int) -> list[TrialRow]:
+    """Return the finished trials to time together: all, or the front where that would take over a minute."""
+    rows = [row for row in store.trial_rows(study) if row.state == "complete"]
+    if sum(row.latency_ms or 0 for row in rows) * calls > _RETIMED_S * 1000:
+        return [row for row in rows if row.on_front or row.published]
+    return rows
+
+
+def time_together(sweep: Coordinator) -> None:
+    """Measure, and keep the figures with the study; where it can't be done the figures of the trials stand."""
+    rows = worth_timing(sweep.config.study, sweep.config.latency.calls)
+    plans = [str(row.plan) for row in rows]
+    for _ in range(_TRIES if rows else 0):
+        while not sweep.engine.resources().free and not sweep.stopping:  # a worker is being replaced
+            sweep.engine.poll(0.1)
+        sweep.begun[TIMING] += 1
+        sweep.submit({"id": TIMING, "do": "latency", "plans": plans})
+        answer = _answer(sweep, f"Timing {len(rows)} finished networks together.")
+        if answer and answer["event"] == "done":
+            numbers = (str(row.number) for row in rows)
+            sweep.ledger["latency"] = dict(zip(numbers, answer["latencies"], strict=True))
+        if not answer or answer["event"] != "died":
+            return
+
+
+def _answer(sweep: Coordinator, words: str) -> Answer | None:
+    """Return what came of the timing; None when the sweep was stopped, or the time limit met."""
+    while TIMING in sweep.flights and not sweep.stopping:
+        sweep.write("running", words)
+        for answer in sweep.engine.poll(0.5):
+            if answer["id"] == TIMING and answer["event"] != "epoch":
+                del sweep.flights[TIMING]
+                return answer
+        sweep.enforce_limits()
+        sweep.obey()
+    return None

@@ -1,0 +1,133 @@
+"""The view "Watch": where a sweep stands. A sweep lives in its own process; the page only reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Literal
+
+import streamlit as st
+
+from poolsearch.errors import PoolsearchError
+from poolsearch.rows import SweepStatus, TrialRow
+from poolsearch.sweep import folder
+from poolsearch.tables import duration, left_in_words, size
+from poolsearch.widgets import sweep_orders
+from poolsearch.widgets.cached import rows_of
+from poolsearch.widgets.sweep_orders import as_text
+
+Colour = Literal["blue", "orange", "green", "red", "gray"]
+STATES: dict[str, tuple[str, Colour, str]] = {
+    "queued": ("Queued", "gray", "schedule"),
+    "starting": ("Starting", "blue", "hourglass_top"),
+    "running": ("Running", "blue", "autorenew"),
+    "pausing": ("Pausing", "orange", "hourglass_bottom"),
+    "paused": ("Paused", "orange", "pause_circle"),
+    "stopping": ("Stopping", "orange", "hourglass_bottom"),
+    "stopped": ("Stopped", "orange", "stop_circle"),
+    "done": ("Finished", "green", "check_circle"),
+    "failed": ("Failed", "red", "error"),
+    "lost": ("Lost", "red", "link_off"),
+}
+BROKEN: tuple[str, Colour, str] = ("Broken", "red", "broken_image")
+_SILENT_S = 15.0  # the coordinator writes every second; a long wait for the database is shorter than this
+_SPARK = 60  # trials in a small curve: more could not be told apart
+
+
+def is_alive(study: str) -> bool:
+    """Return whether a sweep's coordinator is at work, waits or is paused."""
+    try:
+        return folder.read_status(study).alive
+    except PoolsearchError:
+        return False
+
+
+def read(study: str) -> tuple[SweepStatus, tuple[TrialRow, ...], str]:
+    """Return where a sweep stands, its trials, and what is broken about it in words."""
+    try:
+        status, config = folder.read_status(study), folder.read_config(study)
+        status = replace(status, trials=status.trials or config.trials, minutes=status.minutes or config.minutes)
+        return status, rows_of(study), ""
+    except PoolsearchError as error:
+        return SweepStatus(study, "failed", 0), (), str(error)
+
+
+def head(status: SweepStatus, broken: str) -> None:
+    """Draw the title with the state, the sweep's name and its buttons in one row; a broken one has no buttons."""
+    with st.container(horizontal=True, vertical_alignment="center", key="sweep-head"):
+        st.title("Sweeps", width="content", anchor=False)
+        words, colour, icon = BROKEN if broken else STATES[status.state]
+        st.badge(words, color=colour, icon=f":material/{icon}:")
+        st.markdown(f"**{as_text(status.study)}**", width="content")
+        st.space("stretch")
+        if broken:
+            return
+        sweep_orders.buttons(status)
+        if status.state not in ("queued", "starting", "stopping"):
+            sweep_orders.changes(status)
+
+
+def progress(status: SweepStatus, answer: str = "") -> None:
+    """Draw how much of the budget is used, of trials or of minutes, what the coordinator says, and what it answered."""
+    ended = status.complete + status.failed
+    share = ended / max(status.trials, 1)
+    words = f"{ended} of {status.trials} trials"
+    if status.minutes:
+        share = max(share, status.elapsed_s / (60 * status.minutes))
+        words = f"{ended} trials, {duration(status.elapsed_s)} of {duration(60 * status.minutes)}"
+    share = 1.0 if status.state == "done" else min(1.0, share)
+    st.progress(share, as_text(" ".join(filter(None, (f"{words}.", status.message, answer)))))
+    if status.alive and status.silent_s > _SILENT_S:
+        st.warning(
+            f"The sweep has said nothing for {duration(status.silent_s)}: this machine was asleep, or is very busy.",
+            icon=":material/bedtime:",
+        )
+
+
+def metrics(status: SweepStatus, rows: Sequence[TrialRow]) -> None:
+    """Draw the best figures with a small curve over the trials, and the time."""
+    done = [row for row in rows if row.state == "complete"]
+    accuracy = [100 * row.accuracy for row in done if row.accuracy is not None]
+    latency = [row.latency_ms for row in done if row.latency_ms is not None]
+    seconds = [row.seconds for row in done if row.seconds is not None]
+    with st.grid(4, min_column_width=150):
+        _spark("Best accuracy", f"{max(accuracy):.1f} %" if accuracy else "–", accuracy)
+        _spark("Fastest", f"{min(latency):.2f} ms" if latency else "–", latency)
+        _spark("A trial takes", _short(median(seconds)) if seconds else "–", seconds)
+        with st.container(border=True, height="stretch", gap="small"):
+            st.metric("Elapsed", duration(status.elapsed_s))
+            st.metric("Time left", _left(status))
+
+
+def _spark(label: str, value: str, numbers: Sequence[float]) -> None:
+    shown = list(numbers[-_SPARK:])
+    st.metric(label, value, border=True, height="stretch", chart_data=shown if len(shown) > 1 else None)
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
+def _left(status: SweepStatus) -> str:
+    """Return the time left, rounded as far as it is known."""
+    if not status.alive:
+        return "–"
+    if status.left_s is None:
+        return "after 3 trials" if status.state in ("running", "starting") else "–"
+    return left_in_words(status.left_s).removeprefix("about ").removesuffix(" left")
+
+
+def counts(status: SweepStatus, rows: Sequence[TrialRow]) -> str:
+    """Return in one line how many trials are in which state, and what the sweep uses."""
+    waiting = Counter(row.state for row in rows)["waiting"]
+    parts = [f"{status.complete} complete", f"{status.failed} failed", f"{len(status.running)} running"]
+    parts += [f"{waiting} waiting"] if waiting else []
+    line = ", ".join(parts)
+    if not status.alive or not status.workers:
+        return f"{line}. {as_text(status.device)}" if status.device else f"{line}."
+    used = [f"{status.workers} worker{'s' if status.workers != 1 else ''}"]
+    used += [f"{status.cpu_percent:.0f} % of a core"] if status.cpu_percent is not None else []
+    used += [f"{size(status.memory_bytes)} of memory"] if status.memory_bytes is not None else []
+    return f"{line}. {', '.join(used)}. {as_text(status.device)}"

@@ -1,0 +1,520 @@
+"""What the coordinator makes of answers, commands, limits and a full disk: an engine that does what is written down."""
+
+import math
+import os
+import threading
+import time
+
+import optuna
+import pytest
+
+from poolsearch import files
+from poolsearch.errors import BusyError, PoolsearchError, StudyError
+from poolsearch.rows import SweepStatus
+from poolsearch.sweep import clock, commands, coordinator, folder, launch, store
+from poolsearch.sweep.folder import Options
+from poolsearch.sweep.lease import holder, lease
+from poolsearch.sweep.ledger import Ledger
+from poolsearch.sweep.run import run
+from poolsearch.sweep.turns import turn
+from tests.sweep.scripted import ScriptedEngine, done, figures
+
+
+def sweep(config, script, workers=2, **words):
+    """Run a sweep on a scripted engine; return its outcome and the engine."""
+    engine = ScriptedEngine(script, workers)
+    outcome = run(config, Options(workers=workers), make_engine=lambda *_: engine, **words)
+    return outcome, engine
+
+
+def with_trials(config, trials, **changes):
+    return config.model_copy(update={"trials": trials, **changes})
+
+
+@pytest.fixture
+def wide(tiny):
+    """A config whose space holds 125 Plans."""
+    kinds = ("max", "avg", "lp", "soft", "min")
+    return tiny.model_copy(update={"space": tiny.space.model_copy(update={"kinds": kinds})})
+
+
+# ---------------------------------------------------------------------------------------------------------- answers
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (figures(accuracy=math.nan), "The accuracy can't be nan."),
+        (figures(ms=math.inf), "The latency can't be inf ms."),
+        (figures(accuracy=-1.0), "The accuracy can't be -1.0."),
+        (figures(accuracy=1.2), "The accuracy can't be 1.2."),
+        (figures(loss=None), "The loss can't be None."),
+        (figures(ms=0), "The latency can't be 0 ms."),
+        ({"accuracy": 0.9}, "The worker's answer lacks the accuracy, the loss or the latency."),
+    ],
+)
+def test_figures_that_cannot_be_are_a_failure_and_never_on_the_front(tiny, result, reason):
+    first = {0: result}
+    outcome, _ = sweep(with_trials(tiny, 3), lambda job: {"event": "done", **first.get(job["id"], figures())})
+    assert [row.state for row in outcome.rows] == ["failed", "complete", "complete"]
+    assert (outcome.rows[0].kind, outcome.rows[0].reason) == ("number", reason)
+    assert not outcome.rows[0].on_front
+    assert outcome.document()["failures"] == {"number": 1}
+
+
+def test_out_of_memory_is_a_result_and_not_tried_again(wide):
+    def script(job):
+        if job["id"] % 5 == 0:
+            return {"event": "failed", "kind": "memory", "reason": "Out of memory on cuda. Take a smaller batch."}
+        return done()
+
+    outcome, engine = sweep(with_trials(wide, 50), script)
+    assert outcome.document()["counts"] == {"complete": 40, "failed": 10}
+    assert outcome.document()["failures"] == {"memory": 10}
+    assert len(engine.seen) == 50
+
+
+def test_a_worker_that_dies_three_times_under_a_trial_fails_it_and_others_go_on(tiny):
+    def script(job):
+        return {"event": "died", "reason": "The worker ended by signal 11 (SIGSEGV)."} if job["id"] == 1 else done()
+
+    outcome, engine = sweep(tiny, script)
+    assert [attempt for id, attempt in engine.seen if id == 1] == [1, 2, 3]
+    assert outcome.rows[1].reason == "The worker ended by signal 11 (SIGSEGV). It was tried 3 times."
+    assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("crash", 3)
+    assert [row.state for row in outcome.rows].count("complete") == 4
+
+
+def test_a_worker_that_dies_once_costs_nothing_but_time(tiny):
+    outcome, engine = sweep(tiny, lambda job: {"event": "died", "reason": "killed"} if job["attempt"] == 1 else done())
+    assert outcome.document()["counts"] == {"complete": 5}
+    assert sorted(engine.seen) == [(number, attempt) for number in range(5) for attempt in (1, 2)]
+
+
+def test_the_attempt_is_stored_before_the_trial_is_dispatched(tiny):
+    stored = []
+
+    def script(job):
+        stored.append((job["attempt"], store.trial_rows("tiny")[job["id"]].attempts))
+        return done() if job["attempt"] == 2 else {"event": "died", "reason": "killed"}
+
+    sweep(tiny, script, workers=1)
+    assert stored == [(1, 1), (2, 2)] * 5
+
+
+def test_an_answer_of_an_attempt_that_was_given_up_is_not_taken(tiny):
+    outcome, engine = sweep(with_trials(tiny, 1), lambda job: done(accuracy=0.25))
+    assert outcome.rows[0].accuracy == 0.25
+    engine = ScriptedEngine(lambda job: done(accuracy=0.75))
+    engine.said = [{"id": 1, "attempt": 7, "event": "done", **figures(accuracy=0.1)}]
+    outcome = run(with_trials(tiny, 2), resume=True, make_engine=lambda *_: engine)
+    assert [row.accuracy for row in outcome.rows] == [0.25, 0.75]
+
+
+def test_ten_failures_of_one_kind_in_a_row_stop_the_sweep_with_the_reason(wide):
+    def script(job):
+        return {"event": "failed", "kind": "number", "reason": f"The training loss was nan in epoch {job['id'] + 1}."}
+
+    outcome, _ = sweep(with_trials(wide, 60), script, workers=1)
+    assert outcome.status.state == "failed"
+    assert outcome.status.message == (
+        "10 trials in a row failed for the same reason: The training loss was nan in epoch 10."
+    )
+    assert len(outcome.rows) == 10
+    assert outcome.document()["front"] == []
+
+
+def test_failures_of_several_kinds_do_not_stop_it(wide):
+    kinds = ("number", "memory")
+    outcome, _ = sweep(
+        with_trials(wide, 30), lambda job: {"event": "failed", "kind": kinds[job["id"] % 2], "reason": "so"}, workers=1
+    )
+    assert (outcome.status.state, len(outcome.rows)) == ("done", 30)
+
+
+# ----------------------------------------------------------------------------------------------- limits and budgets
+
+
+def test_a_trial_that_hangs_meets_its_limit_and_the_sweep_goes_on(tiny):
+    limits = tiny.limits.model_copy(update={"trial_s": 0.2})
+    outcome, engine = sweep(tiny.model_copy(update={"limits": limits}), lambda job: None if job["id"] == 2 else done())
+    assert engine.cancelled == [2]
+    assert (outcome.rows[2].kind, outcome.rows[2].reason) == (
+        "time", "No figures after 0.2 s (limits.trial_s); it was ended."
+    )  # fmt: skip
+    assert outcome.document()["counts"] == {"complete": 4, "failed": 1}
+
+
+def test_a_trial_that_says_nothing_meets_the_other_limit(tiny):
+    limits = tiny.limits.model_copy(update={"silent_s": 0.2})
+    started = time.monotonic()
+    epoch = {"event": "epoch", "row": {"epoch": 1, "train_loss": 1.0, "loss": 1.0, "accuracy": 0.5}}
+
+    def script(job):
+        if job["id"] == 0:  # tells of its epochs for half a second, then is done: no fault
+            return epoch if time.monotonic() - started < 0.5 else done()
+        return None if job["id"] == 1 else done()
+
+    outcome, _ = sweep(tiny.model_copy(update={"limits": limits}), script)
+    assert [row.kind for row in outcome.rows] == ["", "time", "", "", ""]
+    assert outcome.rows[1].reason == "No epoch ended for 0.2 s (limits.silent_s); it was ended."
+
+
+def test_the_clock_of_work_does_not_count_a_sleep(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(clock.time, "monotonic", lambda: now[0])
+    work = clock.WorkClock()
+    now[0] += 0.5
+    assert work.tick() == 0.5
+    now[0] += 3600  # a lid closed for an hour counts as five seconds
+    assert work.tick() == 5.5
+
+
+def test_a_budget_of_minutes_ends_the_sweep(wide):
+    config = with_trials(wide, 100_000, minutes=0.01)
+    outcome, _ = sweep(config, lambda job: time.sleep(0.05) or done(), workers=1)
+    assert (outcome.status.state, outcome.status.message) == ("done", "Its 0.01 minutes are over.")
+    assert 1 <= len(outcome.rows) <= 12
+    assert {row.state for row in outcome.rows} == {"complete"}
+
+
+def test_a_disk_with_little_space_pauses_the_sweep_and_names_the_folder(tiny, monkeypatch):
+    free, seen = [100e6], []
+    monkeypatch.setattr(files, "free_bytes", lambda folder: free[0])
+
+    def watch(status):
+        seen.append((status.state, status.message))
+        if status.state == "paused":
+            free[0] = 1e9
+
+    outcome, _ = sweep(tiny, lambda job: done(), on_change=watch)
+    assert outcome.document()["counts"] == {"complete": 5}
+    place = folder.folder_of("tiny")
+    assert ("paused", f"Only 100 MB are free in {place}. It goes on by itself when there are 500 MB.") in seen
+
+
+def test_a_worker_that_finds_the_disk_full_costs_its_trial_no_attempt(tiny, monkeypatch):
+    free, asked = [1e9], []
+    monkeypatch.setattr(files, "free_bytes", lambda folder: free[0])
+
+    def script(job):
+        asked.append(job["id"])
+        return {"event": "full"} if asked.count(2) == 1 and job["id"] == 2 else done()
+
+    def watch(status):
+        if status.state == "paused":
+            assert "Only 1000 MB are free" in status.message
+            free[0] = 2e9
+
+    outcome, _ = sweep(tiny, script, workers=1, on_change=watch)
+    assert asked == [0, 1, 2, 2, 3, 4]
+    assert outcome.document()["counts"] == {"complete": 5}
+
+
+# --------------------------------------------------------------------------------------------------------- commands
+
+
+def steering(*steps):
+    """Return an on_change that sends (do, number) when a sweep has so many complete trials, each once."""
+    left = list(steps)
+
+    def watch(status):
+        if left and status.complete >= left[0][0] and status.state in ("running", "paused"):
+            _, do, number = left.pop(0)
+            commands.send(status.study, do, number, id=f"{do}-{len(left)}")
+
+    return watch
+
+
+def test_pause_lets_trials_end_and_resume_goes_on(tiny):
+    states = []
+
+    def watch(status):
+        states.append(status.state)
+        if status.state == "running" and status.complete == 2:
+            commands.send("tiny", "pause", id="p")
+        if status.state == "paused":
+            commands.send("tiny", "resume", id="r")
+
+    outcome, _ = sweep(tiny, lambda job: done(), workers=1, on_change=watch)
+    assert "paused" in states
+    assert outcome.document()["counts"] == {"complete": 5}
+    assert commands.outcome("tiny", "p") == "Paused."
+    assert commands.outcome("tiny", "r") == "It goes on."
+
+
+def test_add_changes_the_number_of_trials_for_good(tiny):
+    outcome, _ = sweep(with_trials(tiny, 3), lambda job: done(), on_change=steering((1, "add", 4)))
+    assert outcome.document()["counts"] == {"complete": 7}
+    assert folder.read_config("tiny").trials == 7
+
+
+def test_a_repeated_command_id_does_nothing(tiny):
+    def watch(status):
+        if status.state == "running" and status.complete >= 1:
+            commands.send("tiny", "add", 1, id="the-same")
+
+    outcome, _ = sweep(with_trials(tiny, 3), lambda job: done(), workers=1, on_change=watch)
+    assert outcome.document()["counts"] == {"complete": 4}
+
+
+def test_one_trial_can_be_cancelled_and_is_not_tried_again(tiny):
+    def watch(status):
+        if any(trial.number == 1 for trial in status.running):
+            commands.send("tiny", "cancel", 1, id="c")
+
+    outcome, engine = sweep(tiny, lambda job: None if job["id"] == 1 else done(), on_change=watch)
+    assert engine.cancelled == [1]
+    assert (outcome.rows[1].kind, outcome.rows[1].reason) == ("cancelled", "Cancelled by hand.")
+    assert outcome.document()["counts"] == {"complete": 4, "failed": 1}
+
+
+def test_a_trial_that_is_not_at_work_cannot_be_cancelled(tiny):
+    sweep(tiny, lambda job: done(), on_change=steering((1, "cancel", 99)))
+    assert commands.outcome("tiny", "cancel-0").startswith("Trial 99 is not at work. At work: ")
+
+
+def test_the_number_of_workers_changes_while_it_runs(wide):
+    outcome, engine = sweep(with_trials(wide, 20), lambda job: done(), workers=1, on_change=steering((2, "workers", 4)))
+    assert engine.workers == 4
+    assert folder.read_options("tiny").workers == 4
+    assert outcome.document()["counts"] == {"complete": 20}
+
+
+def test_commands_are_refused_in_words(tiny):
+    folder.write_config(tiny)
+    with pytest.raises(StudyError, match="The sweep 'tiny' is not at work [(]stopped[)]: nothing there can pause."):
+        commands.send("tiny", "pause")
+    with pytest.raises(PoolsearchError, match="Unknown command 'halt'. Possible: pause, resume, stop, cancel, add, wo"):
+        commands.send("tiny", "halt")
+    with pytest.raises(PoolsearchError, match="The number of workers goes from 1 to 256, got 0."):
+        commands.send("tiny", "workers", 0)
+    with pytest.raises(PoolsearchError, match="'../x' is no command id"):
+        commands.send("tiny", "stop", id="../x")
+
+
+def test_a_command_meant_for_an_earlier_run_is_not_carried_out(tiny):
+    folder.write_config(tiny)
+    with lease(folder.folder_of("tiny")):
+        folder.write_status(SweepStatus("tiny", "running", 5))
+        commands.send("tiny", "stop", id="late")
+    path = folder.folder_of("tiny") / "commands" / "late.json"
+    os.utime(path, (1, 1))
+    outcome, _ = sweep(tiny, lambda job: done())
+    assert outcome.status.state == "done"
+    assert commands.outcome("tiny", "late").startswith("It came too late")
+
+
+def test_what_is_no_command_is_put_aside(tiny):
+    place = folder.folder_of("tiny") / "commands"
+    place.mkdir(parents=True)
+    for name, text in (("a", "{"), ("b", '{"do": "explode", "number": 1}'), ("c", "[]"), ("d", '{"do": "add"}')):
+        (place / f"{name}.json").write_text(text)
+    outcome, _ = sweep(tiny, lambda job: done())
+    assert outcome.document()["counts"] == {"complete": 5}
+    assert sorted(path.name for path in place.glob("*.refused")) == ["a.refused", "b.refused", "c.refused", "d.refused"]
+
+
+# ------------------------------------------------------------------------------------------- who runs it, and turns
+
+
+def test_the_lease_goes_with_its_holder(tmp_path):
+    assert holder(tmp_path) is None
+    with lease(tmp_path):
+        assert holder(tmp_path).startswith(f"process {os.getpid()} on ")
+        with pytest.raises(BusyError, match=f"is run by process {os.getpid()} on .* already. Stop it"), lease(tmp_path):
+            pass
+    assert holder(tmp_path) is None
+
+
+def test_sweeps_take_turns_in_the_order_they_came(own_runs):
+    order, begun = [], threading.Event()
+
+    def waits(name):
+        with turn(name, lambda names: order.append((name, tuple(names))) if ("wait", name) not in order else None):
+            order.append(name)
+
+    with turn("first", lambda names: None):
+        threads = []
+        for name in ("second", "third"):
+            threads.append(threading.Thread(target=waits, args=(name,)))
+            threads[-1].start()
+            deadline = time.monotonic() + 5
+            while not any(entry[0] == name for entry in order) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        begun.set()
+    for thread in threads:
+        thread.join(10)
+    assert ("second", ("first",)) in order
+    assert ("third", ("first", "second")) in order
+    assert [entry for entry in order if isinstance(entry, str)] == ["second", "third"]
+    assert list((own_runs / ".queue").iterdir()) == []
+
+
+def test_a_ticket_of_a_process_that_is_gone_is_nobodys(own_runs):
+    (own_runs / ".queue").mkdir(parents=True)
+    (own_runs / ".queue" / "00000000000000000001-1").write_text("dead")
+    waited = []
+    with turn("alive", waited.append):
+        assert waited == []
+
+
+def test_a_sweep_waits_for_its_turn_and_can_be_stopped_there(tiny):
+    seen = []
+
+    def watch(status):
+        seen.append((status.state, status.message))
+        commands.send("tiny", "stop", id="s")
+
+    with turn("other", lambda names: None):
+        outcome, engine = sweep(tiny, lambda job: done(), on_change=watch, at_once=False)
+    assert seen[0] == ("queued", "Waits for 'other' to end.")
+    assert (outcome.status.state, outcome.rows, engine.seen) == ("stopped", (), [])
+
+
+# -------------------------------------------------------------------------------------------------- resume and data
+
+
+def test_other_images_under_the_same_name_are_refused(tiny, monkeypatch):
+    sweep(tiny, lambda job: done())
+    monkeypatch.setattr("poolsearch.datasets.fingerprint", lambda *_: "0" * 64)
+    with pytest.raises(StudyError, match="The images of 'cluttered-digits' are others than those the study"):
+        sweep(with_trials(tiny, 6), lambda job: done(), resume=True)
+
+
+def test_the_budget_and_the_limits_may_change_on_resume(tiny):
+    sweep(tiny, lambda job: done())
+    limits = tiny.limits.model_copy(update={"trial_s": 9.0})
+    outcome, _ = sweep(with_trials(tiny, 7, limits=limits, minutes=10.0), lambda job: done(), resume=True)
+    assert outcome.document()["counts"] == {"complete": 7}
+
+
+def test_figures_that_wait_on_the_disk_are_told_on_resume(tiny):
+    """The coordinator was killed after a trial's figures came and before the database had them."""
+    sweep(with_trials(tiny, 2), lambda job: done())
+    ledger = Ledger(with_trials(tiny, 3), Options())
+    proposal = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        user_attrs={"plan": "smallnet/1x12x12: stage1=avg k2 s2; stage2=avg k2 s2; stage3=avg k2 s2", "attempts": 1},
+    )
+    number = ledger.add(proposal)
+    ledger.close()
+    path = folder.result_file("tiny", number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.replace(path, '{"accuracy": 0.125, "loss": 1.0, "latency": {"ms": 2.0}}')
+    outcome, engine = sweep(with_trials(tiny, 3), lambda job: done(), resume=True)
+    assert engine.seen == []
+    assert outcome.rows[number].accuracy == 0.125
+    assert not path.exists()
+
+
+def test_a_trial_that_takes_its_coordinator_along_is_not_begun_for_ever(tiny, monkeypatch):
+    monkeypatch.setattr(coordinator, "_BEGUN", 2)
+
+    class Gone(Exception):
+        pass
+
+    def script(job):
+        raise Gone
+
+    for _ in range(2):
+        with pytest.raises(Gone):
+            sweep(with_trials(tiny, 1), script, resume=True)
+    outcome, _ = sweep(with_trials(tiny, 1), script, resume=True)
+    assert outcome.rows[0].reason == "It was begun 2 times, and each time the sweep ended with it."
+
+
+def test_our_reading_of_the_study_is_optunas(wide):
+    kinds = ("number", "memory", "")
+
+    def script(job):
+        kind = kinds[job["id"] % 3]
+        return {"event": "failed", "kind": kind, "reason": "so"} if kind else done(accuracy=job["id"] / 100)
+
+    outcome, _ = sweep(with_trials(wide, 30), script)
+    theirs = optuna.load_study(
+        study_name="tiny", storage=f"sqlite:///{folder.folder_of('tiny') / 'study.db'}"
+    ).get_trials()
+    assert [row.number for row in outcome.rows] == [trial.number for trial in theirs]
+    assert [str(row.plan) for row in outcome.rows] == [trial.user_attrs["plan"] for trial in theirs]
+    assert [row.state == "complete" for row in outcome.rows] == [
+        trial.state == optuna.trial.TrialState.COMPLETE for trial in theirs
+    ]
+    assert [[row.accuracy, 2.0] for row in outcome.rows if row.state == "complete"] == [
+        trial.values for trial in theirs if trial.values
+    ]
+
+
+def test_a_reader_sees_what_came_since_and_nothing_twice(wide):
+    reader, counts = None, []
+
+    def watch(status):
+        nonlocal reader
+        if status.complete and reader is None:
+            reader = store.Reader("tiny")
+        if reader:
+            rows = reader.rows(alive=True)
+            counts.append(len(rows))
+            assert [row.number for row in rows] == list(range(len(rows)))
+
+    outcome, _ = sweep(with_trials(wide, 20), lambda job: done(accuracy=0.01 * job["id"]), on_change=watch)
+    assert counts == sorted(counts)
+    assert reader.rows() == outcome.rows
+    assert reader.rows() is reader.rows()  # nothing new: nothing is made anew
+    reader.close()
+
+
+# ------------------------------------------------------------------------------------------------- rename and delete
+
+
+def test_a_renamed_sweep_keeps_its_trials_and_can_be_resumed(tiny):
+    sweep(tiny, lambda job: done())
+    folder.rename("tiny", "Second try")
+    assert folder.studies() == ("Second try",)
+    assert len(store.trial_rows("Second try")) == 5
+    again = folder.read_config("Second try")
+    assert again.study == "Second try"
+    outcome, _ = sweep(with_trials(again, 6), lambda job: done(), resume=True)
+    assert outcome.document()["counts"] == {"complete": 6}
+    with pytest.raises(StudyError, match="There is a sweep called 'Second try' already. Take another name."):
+        folder.rename("Second try", "Second try")
+    with pytest.raises(StudyError, match="'../up' is no study name"):
+        folder.rename("Second try", "../up")
+
+
+def test_a_sweep_at_work_is_neither_renamed_nor_deleted(tiny):
+    folder.write_config(tiny)
+    with lease(folder.folder_of("tiny")):
+        with pytest.raises(StudyError, match="'tiny' is run by process .* and can't be renamed now. Stop it first."):
+            folder.rename("tiny", "other")
+        with pytest.raises(StudyError, match="and can't be deleted now. Stop it first."):
+            folder.delete("tiny")
+
+
+def test_a_deleted_sweep_is_gone_with_its_files(tiny, own_runs):
+    sweep(tiny, lambda job: done())
+    folder.delete("tiny")
+    assert folder.studies() == ()
+    assert [path.name for path in own_runs.iterdir()] == []
+    with pytest.raises(StudyError, match="There is no sweep called 'tiny'. Sweeps here: none yet."):
+        folder.delete("tiny")
+
+
+def test_of_many_who_start_one_name_at_once_one_succeeds(tiny, monkeypatch):
+    spawned, refused = [], []
+    monkeypatch.setattr(launch, "_spawn", lambda *words: spawned.append(words))
+
+    def start():
+        try:
+            launch.start(tiny)
+        except StudyError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=start) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(spawned) == 1
+    assert set(refused) == {"There is a sweep called 'tiny' already. Take another name."}
+    assert len(refused) == 19

@@ -1,0 +1,202 @@
+"""What a study may be kept in: URLs, files that are broken, foreign or old, and file systems."""
+
+import os
+import sqlite3
+from collections import namedtuple
+
+import pytest
+
+from poolsearch import files
+from poolsearch.errors import StudyError
+from poolsearch.sweep import folder, ledger, storage, store
+from poolsearch.sweep.folder import Options
+from poolsearch.sweep.ledger import Ledger
+from poolsearch.sweep.run import run
+from tests.sweep.scripted import ScriptedEngine, done
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("nonsense", "The storage is no URL. Possible: sqlite:////folder/study.db, or postgresql+psycopg://user@host/"),
+        ("mysql://u@h/d", "Unknown storage 'mysql'. Possible: sqlite:////folder/study.db, or postgresql+psycopg://"),
+        ("postgresql+psycopg://u@h", "The storage URL names no database."),
+        ("postgresql+psycopg://u:canary@h/d", "The storage URL holds a password, which would be seen in logs"),
+        ("postgresql+psycopg://u@h/d?password=canary", "The storage URL holds a password, which would be seen"),
+    ],
+)
+def test_a_url_that_cannot_be_is_refused_and_no_password_is_shown(url, sentence):
+    with pytest.raises(StudyError) as refused:
+        storage.checked(url)
+    assert str(refused.value).startswith(sentence)
+    assert "canary" not in str(refused.value)
+
+
+def test_postgresql_is_spelt_as_people_spell_it():
+    assert storage.checked("postgresql://u@h/d").drivername == "postgresql+psycopg"
+
+
+def another_program(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table notes (text)")
+        connection.execute("create table pictures (bytes)")
+    connection.close()
+    return path.read_bytes()
+
+
+def older_optuna(path):
+    study = bytes_of_a_study(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("pragma journal_mode=delete")
+        connection.execute("update alembic_version set version_num = 'v2.6.0.a'")
+    connection.close()
+    assert path.read_bytes() != study
+    return path.read_bytes()
+
+
+def bytes_of_a_study(path):
+    storage.open_storage(storage.checked(f"sqlite:///{path}")).engine.dispose()
+    content = path.read_bytes()
+    for left in path.parent.glob(f"{path.name}*"):
+        left.unlink()
+    path.write_bytes(content)
+    return content
+
+
+BROKEN = {
+    "random": (lambda path: os.urandom(4096), "is no SQLite file; its bytes are unchanged. Move it"),
+    "half": (lambda path: bytes_of_a_study(path)[: 3 * 4096], "is damaged (database disk image is malformed)"),
+    "empty": (lambda path: b"", "is empty (0 bytes). Move it away, and the sweep starts anew."),
+    "foreign": (another_program, "is of another program: it holds notes, pictures, no study. Its bytes are unchanged."),
+    "old": (older_optuna, "was written by another version of Optuna (its tables are v2.6.0.a; Optuna"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_database_is_said_in_a_sentence_and_left_as_it_is(tiny, tmp_path, fault):
+    make, sentence = BROKEN[fault]
+    content = make(tmp_path / "made.db")
+    file = folder.folder_of("tiny") / "study.db"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    folder.write_config(tiny)
+    engine = ScriptedEngine(lambda job: done())
+    for resume in (False, True):
+        with pytest.raises(StudyError) as refused:
+            run(tiny, resume=resume, make_engine=lambda *_: engine)
+        assert sentence in str(refused.value)
+    with pytest.raises(StudyError):
+        store.Reader("tiny")
+    assert file.read_bytes() == content
+    assert engine.seen == []
+
+
+def test_the_schema_that_is_asked_for_is_the_one_that_optuna_writes(tmp_path):
+    path = tmp_path / "study.db"
+    storage.open_storage(storage.checked(f"sqlite:///{path}")).engine.dispose()
+    storage.check_file(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("select version_num from alembic_version").fetchone() == (storage._SCHEMA,)
+        assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+    connection.close()
+    assert [left.name for left in tmp_path.iterdir() if "tmp" in left.name] == []
+
+
+def test_every_commit_is_flushed_to_the_disk(tmp_path):
+    opened = storage.open_storage(storage.checked(f"sqlite:///{tmp_path / 'study.db'}"))
+    with opened.engine.connect() as connection:
+        assert connection.exec_driver_sql("pragma synchronous").scalar() == 2  # FULL
+    opened.engine.dispose()
+
+
+def test_a_network_file_system_is_refused(tiny, monkeypatch, own_runs):
+    mount = namedtuple("mount", ("mountpoint", "fstype"))
+    monkeypatch.setattr("psutil.disk_partitions", lambda all: [mount("/", "ext4"), mount(str(own_runs), "nfs4")])
+    with pytest.raises(StudyError, match="is on a network file system [(]nfs4[)], where SQLite loses data when two"):
+        run(tiny, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
+    assert not (folder.folder_of("tiny") / "study.db").exists()
+    monkeypatch.setattr("psutil.disk_partitions", lambda all: [mount("/", "nfs4"), mount(str(own_runs), "ext4")])
+    assert files.network_share(own_runs) == ""
+
+
+def test_a_full_disk_is_waited_for_and_nothing_is_lost(tiny, monkeypatch):
+    """SQLite says 'database or disk is full' for a while."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import OperationalError
+
+    real, faults, words = RDBStorage.set_trial_state_values, [2], []
+
+    def full(self, *args, **kwargs):
+        if faults[0]:
+            faults[0] -= 1
+            raise OperationalError("insert", {}, sqlite3.OperationalError("database or disk is full"))
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(RDBStorage, "set_trial_state_values", full)
+    monkeypatch.setattr(ledger, "_PATIENCE_S", 0)  # patience is for a database that is gone, not for a disk
+    outcome = run(
+        tiny, on_change=lambda status: words.append((status.state, status.message)),
+        make_engine=lambda *_: ScriptedEngine(lambda job: done()),
+    )  # fmt: skip
+    assert outcome.document()["counts"] == {"complete": 5}
+    assert ("paused", "The disk is full. Nothing is lost: the sweep goes on by itself when there is space.") in words
+
+
+def test_a_trial_whose_answer_was_lost_is_not_added_twice(tiny, monkeypatch):
+    """The database took the new trial, and the connection broke before it could say so."""
+    from sqlalchemy.exc import OperationalError
+
+    real, faults = Ledger._insert, [1]
+
+    def broken(self, *args, **kwargs):
+        id = real(self, *args, **kwargs)
+        if faults[0]:
+            faults[0] -= 1
+            raise OperationalError("insert", {}, Exception("server closed the connection unexpectedly"))
+        return id
+
+    monkeypatch.setattr(Ledger, "_insert", broken)
+    outcome = run(tiny, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
+    assert [row.number for row in outcome.rows] == list(range(5))
+    assert len({str(row.plan) for row in outcome.rows}) == 5
+    assert faults == [0]
+
+
+def test_a_study_whose_making_was_cut_off_is_made_whole(tiny):
+    made = Ledger(tiny, Options())
+    made._storage.delete_study(made._id)
+    made._storage.create_new_study(_ways(tiny), "tiny")
+    made.close()
+    outcome = run(tiny, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
+    assert outcome.document()["counts"] == {"complete": 5}
+
+
+def _ways(config):
+    from optuna.study import StudyDirection
+
+    return [StudyDirection[way.upper()] for way in ledger.directions(config)]
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    files.replace(path, "old")
+    monkeypatch.setattr(files.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        files.replace(path, "new")
+    assert path.read_text() == "old"
+    assert [left.name for left in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_of_two_who_make_a_file_one_succeeds(tmp_path):
+    path = tmp_path / "a"
+    assert files.create(path, "first")
+    assert not files.create(path, "second")
+    assert path.read_text() == "first"
+    assert [left.name for left in tmp_path.iterdir()] == ["a"]
+
+
+def test_free_space_is_that_of_the_nearest_folder_that_is_there(tmp_path):
+    assert files.free_bytes(tmp_path / "not" / "yet") > 0

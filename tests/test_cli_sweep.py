@@ -1,0 +1,102 @@
+"""Sweeps steered from a shell: a real one in the background, and what is refused."""
+
+import json
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from poolsearch.cli import app
+from poolsearch.config import to_toml
+from poolsearch.rows import SweepStatus
+from poolsearch.sweep import commands, folder
+from poolsearch.sweep.lease import lease
+
+
+def ask(*words, **more):
+    return CliRunner().invoke(app, ["sweep", *words], **more)
+
+
+def test_an_empty_list_says_how_to_start():
+    assert ask("list").stdout == "No sweep yet. Start one: python -m poolsearch sweep start CONFIG.toml\n"
+    assert json.loads(ask("list", "--json").stdout) == []
+
+
+def test_what_is_not_there_is_refused_in_a_sentence(tiny):
+    for words in (["status"], ["pause"], ["resume"], ["stop"], ["cancel"], ["add"], ["workers"], ["delete"], ["log"]):
+        more = ["1"] if words[0] in ("cancel", "add", "workers") else []
+        ended = ask(*words, "nothing", *more)
+        assert ended.exit_code == 2, words
+        assert ended.stderr == "There is no sweep called 'nothing'. Sweeps here: none yet.\n"
+    folder.write_config(tiny)
+    assert ask("pause", "tiny").stderr == "The sweep 'tiny' is not at work (stopped): nothing there can pause.\n"
+    for name in ("../up", "a/b", "\0", "x" * 5000, "<script>alert(1)</script>", "🦊"):
+        ended = ask("rename", "tiny", name)
+        assert ended.exit_code == 2
+        assert ended.stderr.startswith(f"{name[:40]!r} is no study name: take 1 to 64 letters, digits, spaces, dots")
+
+
+def test_status_says_what_is_at_work(tiny):
+    folder.write_config(tiny)
+    with lease(folder.folder_of("tiny")):
+        folder.write_status(
+            SweepStatus("tiny", "running", 5, complete=3, elapsed_s=12, left_s=8, workers=2, device="CPU")
+        )
+        said = ask("status", "tiny").stdout
+    assert "tiny: running, 3 of 5 trials complete, 0 failed" in said
+    assert "12 s at work, about 10 s left" in said
+    assert "2 workers on CPU" in said
+    assert "tiny: lost, 3 of 5 trials" in ask("status", "tiny").stdout
+
+
+def test_a_command_that_nobody_reads_says_so(tiny, monkeypatch):
+    monkeypatch.setattr("poolsearch.cli_sweep._WAIT_S", 0.3)
+    folder.write_config(tiny)
+    with lease(folder.folder_of("tiny")):
+        folder.write_status(SweepStatus("tiny", "running", 5))
+        ended = ask("pause", "tiny", "--id", "mine")
+    assert ended.exit_code == 2
+    assert "has not read the command within 0 s: it is asleep or very busy." in ended.stderr
+    assert [command.id for command in commands.pending("tiny")] == ["mine"]
+
+
+def test_delete_asks_first(tiny):
+    folder.write_config(tiny)
+    assert ask("delete", "tiny", input="n\n").exit_code == 1
+    assert folder.studies() == ("tiny",)
+    assert ask("delete", "tiny", "--yes").stdout == "'tiny' is deleted.\n"
+    assert folder.studies() == ()
+
+
+def wait_for(study, *states):
+    deadline = time.monotonic() + 60
+    while folder.read_status(study).state not in states:
+        assert time.monotonic() < deadline, folder.read_status(study)
+        time.sleep(0.1)
+    return folder.read_status(study)
+
+
+@pytest.mark.slow
+def test_a_sweep_in_the_background_is_steered_from_the_shell(tiny, tmp_path):
+    config = tmp_path / "tiny.toml"
+    config.write_text(to_toml(tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 40})})))
+    started = ask("start", str(config), "--set", "study=steered", "--workers", "1")
+    assert started.stdout == "'steered' is started. Watch it: python -m poolsearch sweep status steered\n"
+    assert ask("start", str(config), "--set", "study=steered").stderr == (
+        "There is a sweep called 'steered' already. Take another name.\n"
+    )
+    wait_for("steered", "running")
+    assert ask("pause", "steered").stdout == "Paused.\n"
+    wait_for("steered", "paused")
+    assert ask("workers", "steered", "2").stdout == "It now has 2 workers.\n"
+    assert ask("add", "steered", "2", "--id", "two-more").stdout == "The sweep now has 7 trials.\n"
+    assert ask("add", "steered", "2", "--id", "two-more").stdout == "The sweep now has 7 trials.\n"  # done once
+    assert folder.read_config("steered").trials == 7
+    assert ask("resume", "steered").stdout == "It goes on.\n"
+    assert ask("stop", "steered").stdout == "Stopped. Trials at work begin anew when it is resumed.\n"
+    wait_for("steered", "stopped")
+    assert ask("rename", "steered", "renamed").stdout == "'steered' is 'renamed' now.\n"
+    assert ask("resume", "renamed").stdout.startswith("'renamed' is started again.")
+    assert wait_for("renamed", "done").complete == 7
+    assert "7 of     7 trials, 0 failed   renamed" in ask("list").stdout
+    assert "7 of 7 trials" in ask("log", "renamed").stdout
