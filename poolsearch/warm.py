@@ -20,6 +20,7 @@ HEAVY = (
     "poolsearch.training",
     "poolsearch.sweep",
     "poolsearch.figures",
+    "poolsearch.trial_figures",
     "poolsearch.pooling.stage",
     "poolsearch.measure.cost",
     "poolsearch.measure.activations",

@@ -408,6 +408,16 @@ def test_a_broken_sweep_is_one_sentence_and_the_others_are_there(damage, view, t
     assert not at.exception and not page("pareto", sweep="tiny").exception
 
 
+def test_a_sweep_whose_database_has_no_study_yet_is_starting_and_not_broken(tiny):
+    study(tiny.model_copy(update={"study": "elsewhere"}))
+    with alive(tiny, state="starting"):
+        (folder.folder_of("elsewhere") / "study.db").rename(folder.folder_of("tiny") / "study.db")
+        at = page(sweep="tiny")
+        assert "Starting" in words(at)
+        assert "No trial has begun yet: the workers are starting." in words(at)
+        assert not at.warning
+
+
 def test_a_sweep_made_anew_under_a_name_is_read_anew(tiny):
     study(tiny)
     assert [row.accuracy for row in cached.rows_of("tiny")] == [0.8, 0.9]

@@ -14,9 +14,9 @@ class WorkClock:
         self.now_s = start_s
         self._last = time.monotonic()
 
-    def tick(self) -> float:
-        """Return the time at work in seconds, moved on to now."""
+    def tick(self, at_work: bool = True) -> float:
+        """Return the time at work in seconds, moved on to now; while nobody works it stands still."""
         present = time.monotonic()
-        self.now_s += min(present - self._last, _STEP_S)
+        self.now_s += min(present - self._last, _STEP_S) if at_work else 0.0
         self._last = present
         return self.now_s

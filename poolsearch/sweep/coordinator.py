@@ -137,7 +137,7 @@ class Coordinator:
 
     def _goes_on(self) -> bool:
         """Carry out commands and dispatch; return whether anything is at work or may yet be."""
-        self.clock.tick()
+        self._now()
         self.ledger.keep()
         self.obey()
         self._look_at_the_disk()
@@ -147,6 +147,9 @@ class Coordinator:
         if self.stopping or self._hopeless():
             return False
         return bool(self.flights) or bool(self.paused or self.full) or more
+
+    def _now(self) -> float:
+        return self.clock.tick(at_work=bool(self.flights) or not (self.paused or self.full))
 
     def _held(self) -> bool:
         return bool(self.stopping or self.paused or self.full or self._hopeless())
@@ -231,7 +234,7 @@ class Coordinator:
             self.waiting.insert(0, number)
 
     def enforce_limits(self) -> None:
-        now, limits = self.clock.tick(), self.config.limits
+        now, limits = self._now(), self.config.limits
         for number, flight in list(self.flights.items()):
             if now - flight.begun_s > limits.trial_s:
                 self.give_up(number, f"No figures after {limits.trial_s:g} s (limits.trial_s); it was ended.")
@@ -305,7 +308,7 @@ class Coordinator:
             complete=self.counts["COMPLETE"],
             failed=self.counts["FAIL"],
             running=tuple(self._running(number, flight) for number, flight in self.flights.items()),
-            elapsed_s=self.clock.tick(),
+            elapsed_s=self._now(),
             left_s=self._left(),
             message=message,
             minutes=self.config.minutes,

@@ -171,7 +171,8 @@ def delete(study: str) -> None:
 
     What it kept in a database of its own (`storage` of its options) stays there.
     """
-    read_config(study)
+    if not folder_of(study).is_dir():
+        read_config(study)  # says that there is none; one with a broken config can be deleted
     _at_rest(study, "deleted")
     out_of_sight = runs_folder() / f".deleted-{time.time_ns()}"  # one rename: no reader sees half a sweep
     folder_of(study).rename(out_of_sight)

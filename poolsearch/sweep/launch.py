@@ -38,7 +38,7 @@ def start(config: SweepConfig, options: Options | None = None) -> str:
     if not files.create(place / "config.toml", to_toml(config)):
         raise StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
     folder.write_config(config, options or Options())
-    _spawn(config.study, config.trials, [])
+    _spawn(config, [])
     return config.study
 
 
@@ -48,7 +48,7 @@ def resume(study: str) -> None:
     if folder.read_status(study).alive:
         commands.send(study, "resume")
     else:
-        _spawn(study, config.trials, ["--resume"])
+        _spawn(config, ["--resume"])
 
 
 def add(study: str, number: int) -> None:
@@ -61,16 +61,18 @@ def add(study: str, number: int) -> None:
     resume(study)
 
 
-def _spawn(study: str, trials: int, words: list[str]) -> None:
+def _spawn(config: SweepConfig, words: list[str]) -> None:
+    study = config.study
     place = folder.folder_of(study)
     folder.settled(study)
-    folder.write_status(SweepStatus(study, "starting", trials, elapsed_s=folder.read_status(study).elapsed_s))
-    script, config = str(_ROOT / "experiments" / "sweep.py"), str(place / "config.toml")
+    elapsed = folder.read_status(study).elapsed_s
+    folder.write_status(SweepStatus(study, "starting", config.trials, elapsed_s=elapsed, minutes=config.minutes))
+    script, file = str(_ROOT / "experiments" / "sweep.py"), str(place / "config.toml")
     environment = {**os.environ, "POOLSEARCH_RUNS": str(folder.runs_folder().absolute())}
     with (place / "log.txt").open("ab") as log:
         # its own session: neither closing the tab nor stopping the server ends it
         child = subprocess.Popen(
-            [sys.executable, script, config, "--set", f"study={study}", *words],
+            [sys.executable, script, file, "--set", f"study={study}", *words],
             cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
         )  # fmt: skip
     _children[:] = [old for old in _children if old.poll() is None] + [child]

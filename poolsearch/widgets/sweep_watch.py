@@ -48,10 +48,14 @@ def read(study: str) -> tuple[SweepStatus, tuple[TrialRow, ...], str]:
     """Return where a sweep stands, its trials, and what is broken about it in words."""
     try:
         status, config = folder.read_status(study), folder.read_config(study)
-        status = replace(status, trials=status.trials or config.trials, minutes=status.minutes or config.minutes)
-        return status, rows_of(study), ""
     except PoolsearchError as error:
         return SweepStatus(study, "failed", 0), (), str(error)
+    status = replace(status, trials=status.trials or config.trials, minutes=status.minutes or config.minutes)
+    try:
+        return status, rows_of(study), ""
+    except PoolsearchError as error:
+        # for a moment after the start the database is there and the study in it is not
+        return status, (), "" if status.alive else str(error)
 
 
 def head(status: SweepStatus, broken: str) -> None:

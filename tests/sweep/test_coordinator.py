@@ -166,6 +166,8 @@ def test_the_clock_of_work_does_not_count_a_sleep(monkeypatch):
     work = clock.WorkClock()
     now[0] += 0.5
     assert work.tick() == 0.5
+    now[0] += 3.0
+    assert work.tick(at_work=False) == 0.5  # paused
     now[0] += 3600  # a lid closed for an hour counts as five seconds
     assert work.tick() == 5.5
 
@@ -498,6 +500,12 @@ def test_a_deleted_sweep_is_gone_with_its_files(tiny, own_runs):
     assert [path.name for path in own_runs.iterdir()] == []
     with pytest.raises(StudyError, match="There is no sweep called 'tiny'. Sweeps here: none yet."):
         folder.delete("tiny")
+
+
+def test_a_sweep_with_a_broken_config_can_be_deleted(tiny, own_runs):
+    folder.write_config(tiny).write_text("study = [")
+    folder.delete("tiny")
+    assert list(own_runs.iterdir()) == []
 
 
 def test_of_many_who_start_one_name_at_once_one_succeeds(tiny, monkeypatch):
