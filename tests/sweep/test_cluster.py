@@ -26,6 +26,8 @@ pytestmark = [
     pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="needs requirements-cluster.txt"),
 ]
 ROOT = Path(__file__).parents[2]
+# One for all clusters of a process, for Ray reads it once; in the environment, as pytest imports this file twice.
+TOKEN = os.environ.setdefault("POOLSEARCH_TEST_TOKEN", secrets.token_hex(32))
 A100, T4 = {"accelerator_type:A100": 1}, {"accelerator_type:T4": 1}
 
 
@@ -36,7 +38,7 @@ def ray_cluster(tmp_path_factory):
         for name, value in connection.QUIET.items():
             patch.setenv(name, value)
         patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        patch.setenv("RAY_AUTH_TOKEN", TOKEN)
         from ray import cloudpickle
         from ray.cluster_utils import Cluster
 
