@@ -136,7 +136,7 @@ def read_status(study: str) -> SweepStatus:
         written = data.pop("written")
         data["running"] = tuple(_running(trial) for trial in data["running"])
         status = SweepStatus(**{**data, "study": study, "silent_s": max(0.0, time.time() - written)})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or not one of this version
         status = SweepStatus(study, "starting" if holder(folder_of(study)) else "stopped", 0)
     if status.alive and not holder(folder_of(study)):
         if status.state == "starting" and status.silent_s < 30:  # the process was started and has no lease yet

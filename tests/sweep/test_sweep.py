@@ -261,6 +261,13 @@ def test_a_sweep_whose_process_is_gone_is_lost_whatever_the_clock_says(tiny):
     assert (lost.state, lost.message) == ("lost", "Its process is gone. It can be resumed.")
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"written": 1, "running": [[3, "smallnet/1x12x12"]]}'])
+def test_a_status_that_is_not_ours_is_that_of_a_sweep_at_rest(tiny, text):
+    folder.write_config(tiny)
+    (folder.folder_of("tiny") / "status.json").write_text(text)
+    assert folder.read_status("tiny") == SweepStatus("tiny", "stopped", 0)
+
+
 def test_the_estimate_is_a_guess_before_anything_was_measured(tiny):
     guess = launch.estimate(tiny)
     assert guess.seconds > 0
