@@ -159,7 +159,11 @@ def poolings_at(page, line, typed):
     """Choose a pooling for one site in the table, as one would with the keyboard."""
     grid = page.get_by_test_id("stDataFrame").first.bounding_box()
     page.mouse.click(grid["x"] + 480, grid["y"] + 38 + 37 * line + 18)  # beyond site, role, published and size
-    for key in ("Enter", *typed, "Enter", "Tab"):
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)  # until the cell's list is there; what is typed before is lost
+    page.keyboard.type(typed, delay=60)
+    page.wait_for_timeout(500)  # until the list shows what fits
+    for key in ("Enter", "Tab"):
         page.keyboard.press(key)
     idle(page)
 

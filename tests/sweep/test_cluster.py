@@ -117,7 +117,8 @@ def test_sixty_jobs_outlive_ten_kills_and_a_lost_node(ray_cluster, start):
     left = {node.node_id for node in ray_cluster.worker_nodes}
     assert {answer["node"] for answer in done} <= {*left, doomed.node_id}  # none on the head's T4
     assert sum("Its process died: process" in answer["reason"] for answer in died) == 10
-    assert any("The node was lost under process" in answer["reason"] for answer in died)
+    assert len(died) > 10  # those on the node that was removed
+    assert all(answer["reason"].startswith(("Its process died", "The node was lost")) for answer in died)
     assert (engine.resources().free, engine.resources().running) == (6, ())
     assert max(answer["attempt"] for answer in done) <= 3  # killed once and lost once: nothing else uses up attempts
 

@@ -67,7 +67,7 @@ def wait_until(condition, seconds=60):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_worker_killed_at_20_random_instants_costs_no_trial(hundred, own_runs, seed):
-    instants, config = random.Random(seed), longer(hundred, 12)
+    instants, config = random.Random(seed), longer(hundred, 8)
     process = start(config, own_runs, "--workers", "2", quiet=True)
     for _ in range(20):
         before = completed(own_runs, "hundred")
@@ -97,7 +97,7 @@ def test_the_whole_group_killed_20_times_leaves_a_study_that_opens_each_time(hun
     instants = random.Random(4)
     for _ in range(20):
         before = completed(own_runs, "hundred")
-        process = start(hundred, own_runs, "--workers", "2", "--resume", quiet=True)
+        process = start(hundred, own_runs, "--workers", "1", "--resume", quiet=True)
         wait_until(lambda: of(own_runs, WORKER))
         time.sleep(instants.uniform(0, 4))
         ids = [*of(own_runs, COORDINATOR), *of(own_runs, WORKER)]
