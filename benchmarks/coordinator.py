@@ -202,7 +202,7 @@ def make_study(name: str, trials: int) -> Any:
     made = config(f"study={name}", f"trials={trials + 1000}", f"space.kinds={KINDS}")
     space, source = space_of(made), random.Random("other than the sweep's own draws")
     ledger = Ledger(made, Options())
-    folder.write_config(made, Options())
+    folder.write_config(made)
     texts = {name: distribution_to_json(one) for name, one in space.distributions.items()}
     rows: dict[str, list[dict[str, Any]]] = {"trials": [], "params": [], "attributes": [], "values": []}
     now = datetime.datetime.now()
@@ -296,12 +296,12 @@ def large_optunas(trials: list[int], repeats: int) -> Figures:
     import optuna
 
     from poolsearch.sweep.space import space_of
-    from poolsearch.sweep.store import default_url
+    from poolsearch.sweep.store import url_of
 
     space = space_of(config("study=large", f"space.kinds={KINDS}"))
     sampler = optuna.samplers.TPESampler(seed=0, multivariate=True)
     start, cpu = time.perf_counter(), time.process_time()
-    study = optuna.load_study(study_name="large", storage=f"sqlite:///{default_url('large').database}", sampler=sampler)
+    study = optuna.load_study(study_name="large", storage=f"sqlite:///{url_of('large').database}", sampler=sampler)
     assert sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False)) == LARGE
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
 

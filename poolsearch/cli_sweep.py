@@ -71,7 +71,7 @@ def start(
     from poolsearch.sweep import folder, launch
 
     settings = load(config, tuple(set_ or ()))
-    options = folder.merged("-", workers=workers, device=device, storage=storage, engine=engine)
+    options = folder.merged(settings.study, workers=workers, device=device, storage=storage, engine=engine)
     launch.start(settings, options)
     print(f"'{settings.study}' is started. Watch it: {launch.in_words('status', settings.study)}")
 
@@ -87,12 +87,10 @@ def pause(study: Study, id: Id = "") -> None:
 @refusing
 def resume(study: Study, id: Id = "") -> None:
     """Let a paused sweep go on, or start again one that is not at work."""
-    from poolsearch.sweep import folder, launch
+    from poolsearch.sweep import launch
 
-    folder.read_config(study)
-    if folder.read_status(study).alive:
-        return _send(study, "resume", 0, id)
-    launch.resume(study)
+    if sent := launch.resume(study, id):
+        return _print_outcome(study, sent)
     return print(f"'{study}' is started again. Watch it: {launch.in_words('status', study)}")
 
 
@@ -116,10 +114,8 @@ def add(study: Study, trials: Annotated[int, typer.Argument(help="how many more"
     """Give a sweep more trials; one that is not at work starts again."""
     from poolsearch.sweep import folder, launch
 
-    folder.read_config(study)
-    if folder.read_status(study).alive:
-        return _send(study, "add", trials, id)
-    launch.add(study, trials)
+    if sent := launch.add(study, trials, id):
+        return _print_outcome(study, sent)
     return print(f"'{study}' has {folder.read_config(study).trials} trials now, and is started again.")
 
 
@@ -164,11 +160,17 @@ def log(study: Study, lines: Annotated[int, typer.Option(help="how many")] = 20)
 
 
 def _send(study: str, do: str, number: int, id: str) -> None:
-    """Send a command, wait until it is carried out, and print what came of it."""
+    """Send a command, and print what came of it."""
     from poolsearch.sweep import commands, folder
 
     folder.read_config(study)
-    sent = commands.send(study, do, number, id)
+    _print_outcome(study, commands.send(study, do, number, id))
+
+
+def _print_outcome(study: str, sent: str) -> None:
+    """Wait until a command is carried out, and print what came of it."""
+    from poolsearch.sweep import commands
+
     deadline = time.monotonic() + _WAIT_S
     while (words := commands.outcome(study, sent)) is None:
         if time.monotonic() > deadline:

@@ -8,12 +8,14 @@ import plotly.graph_objects as go
 
 from poolsearch.figures import blank, empty, palette
 from poolsearch.rows import TrialRow
+from poolsearch.sweep.front import front
 
 # the first six of the theme's chart colours (.streamlit/config.toml), which stay apart for every colour vision
 _LIGHT = ("#0072B2", "#D55E00", "#56B4E9", "#882255", "#A0A7AE", "#332288")
 _DARK = ("#56B4E9", "#F08A3C", "#F0E442", "#8C7AE6", "#C6CDD4", "#B07AA1")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")  # colour is never the only mark
 _DASHES = ("solid", "dot", "dash", "dashdot", "longdash", "longdashdot")
+_HOVER = "trial %{customdata}: %{y:.1%}, %{x:.2f} ms<br>%{text}"
 MOST_FRONTS = len(_SYMBOLS)
 
 
@@ -27,7 +29,7 @@ def pareto(rows: Sequence[TrialRow], chosen: int | None = None, dark: bool = Fal
     done = [row for row in rows if row.accuracy is not None and row.latency_ms is not None]
     if not done:
         return empty(figure, "No finished trials yet.")
-    best = sorted((row for row in done if row.on_front), key=lambda row: row.latency_ms or 0)
+    best = front(done)
     beaten = [row for row in done if not row.on_front]
     published = [row for row in done if row.published]
     _steps(figure, best, colours)
@@ -41,9 +43,7 @@ def pareto(rows: Sequence[TrialRow], chosen: int | None = None, dark: bool = Fal
     _points(figure, "On the front", best, chosen, {"symbol": "circle", "size": 15, "color": colours["b"]})
     diamond = {"symbol": "diamond-open", "size": 22, "color": colours["a"], "line": {"width": 3}}
     _points(figure, "Published network", published, chosen, diamond)
-    x, y = pareto_ranges(done)
-    figure.update_xaxes(title={"text": "latency, ms (lower is better)"}, range=x, showgrid=False)
-    figure.update_yaxes(title={"text": "accuracy (higher is better)"}, range=y, tickformat=".3~p")
+    _axes(figure, done)
     figure.update_layout(clickmode="event+select", hovermode="closest", uirevision="keep")
     return figure
 
@@ -55,6 +55,17 @@ def pareto_ranges(rows: Sequence[TrialRow]) -> tuple[list[float], list[float]]:
     wide, tall = max(max(ms) - min(ms), 0.1 * max(ms)), max(max(accuracy) - min(accuracy), 0.02)
     y = [max(0.0, min(accuracy) - 0.08 * tall), min(1.005, max(accuracy) + 0.1 * tall)]
     return [max(0.0, min(ms) - 0.1 * wide), max(ms) + 0.08 * wide], y
+
+
+def _axes(figure: go.Figure, rows: Sequence[TrialRow]) -> None:
+    x, y = pareto_ranges(rows)
+    figure.update_xaxes(title={"text": "latency, ms (lower is better)"}, range=x, showgrid=False)
+    figure.update_yaxes(title={"text": "accuracy (higher is better)"}, range=y, tickformat=".3~p")
+
+
+def _plans(rows: Sequence[TrialRow]) -> list[str]:
+    """Return each Plan for a hover text, a line a site."""
+    return ["<br>".join(str(row.plan).replace(": ", ";").split(";")) for row in rows]
 
 
 def _steps(figure: go.Figure, best: Sequence[TrialRow], colours: dict[str, str]) -> None:
@@ -86,8 +97,8 @@ def _points(
         error_x=errors,
         selectedpoints=selected,
         unselected={"marker": {"opacity": 0.55}},
-        text=["<br>".join(str(row.plan).replace(": ", ";").split(";")) for row in rows],
-        hovertemplate="trial %{customdata}: %{y:.1%}, %{x:.2f} ms<br>%{text}<extra></extra>",
+        text=_plans(rows),
+        hovertemplate=_HOVER + "<extra></extra>",
     )
 
 
@@ -98,9 +109,9 @@ def fronts(named: Sequence[tuple[str, Sequence[TrialRow]]], dark: bool = False) 
     """
     figure = blank("", 430, dark)
     marks = list(zip(_DARK if dark else _LIGHT, _SYMBOLS, _DASHES, strict=True))
-    finished = []
+    finished: list[TrialRow] = []
     for (name, rows), (colour, symbol, dash) in zip(named, marks, strict=False):
-        best = sorted((row for row in rows if row.on_front), key=lambda row: row.latency_ms or 0)
+        best = front(rows)
         finished += best
         if not best:
             continue
@@ -112,14 +123,12 @@ def fronts(named: Sequence[tuple[str, Sequence[TrialRow]]], dark: bool = False) 
             line={"shape": "hv", "color": colour, "width": 2, "dash": dash},
             marker={"symbol": symbol, "size": 12, "color": colour},
             customdata=[row.number for row in best],
-            text=["<br>".join(str(row.plan).replace(": ", ";").split(";")) for row in best],
-            hovertemplate="trial %{customdata}: %{y:.1%}, %{x:.2f} ms<br>%{text}<extra>" + name + "</extra>",
+            text=_plans(best),
+            hovertemplate=f"{_HOVER}<extra>{name}</extra>",
         )
     if not finished:
         return empty(figure, "No finished trials yet.")
-    x, y = pareto_ranges(finished)
-    figure.update_xaxes(title={"text": "latency, ms (lower is better)"}, range=x, showgrid=False)
-    figure.update_yaxes(title={"text": "accuracy (higher is better)"}, range=y, tickformat=".3~p")
+    _axes(figure, finished)
     figure.update_layout(hovermode="closest", showlegend=True)
     return figure
 

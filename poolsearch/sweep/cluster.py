@@ -23,14 +23,13 @@ from typing import Any
 from poolsearch import files
 from poolsearch.errors import EngineError
 from poolsearch.sweep.cluster_connection import MODEL, chosen, connected, first_line, unheard
-from poolsearch.sweep.engine import Answer, Job, Resources
+from poolsearch.sweep.engine import LAST, Answer, Job, Resources, ticket
 
 Work = Callable[[Job, str, Callable[[Answer], None]], None]
 
 _PACKAGE = Path(__file__).parents[1]
 _SHARE = 0.001  # of that resource for each job: enough to be placed there, too little to run out
 _HEAD_S = 10.0  # for how long the head may be out of reach; Ray ends a process that it left alone for a minute
-_LAST = ("done", "failed", "full")
 
 
 class RayEngine:
@@ -144,7 +143,7 @@ class RayEngine:
                 task.node, task.where = said["node"], said["where"]
             else:
                 answers.append(self._kept(task, said))
-            if answers and answers[-1]["event"] in (*_LAST, "died"):
+            if answers and answers[-1]["event"] in (*LAST, "died"):
                 self._jobs.remove(task)
         return answers
 
@@ -260,14 +259,10 @@ class _Task:
 
     @property
     def ticket(self) -> Answer:
-        return _ticket(self.job)
+        return ticket(self.job)
 
     def died(self, reason: str) -> Answer:
         return {**self.ticket, "event": "died", "reason": reason}
-
-
-def _ticket(job: Job) -> Answer:
-    return {"id": job["id"], "attempt": job.get("attempt", 1)}
 
 
 def _last_line(error: Exception) -> str:
@@ -288,7 +283,7 @@ def attend(job: Job, device: str, work: Work | None) -> Iterator[Answer]:
         weights = Path(folder) / "weights.safetensors"
         job = {**job, "weights": str(weights) if job["weights"] else None}
         threading.Thread(target=_carry_out, args=(work, job, device, answers.put), daemon=True).start()
-        while (said := answers.get())["event"] not in _LAST:
+        while (said := answers.get())["event"] not in LAST:
             yield said
         if weights.exists():
             content = weights.read_bytes()
@@ -308,7 +303,7 @@ def _carry_out(work: Work | None, job: Job, device: str, say: Callable[[Answer],
         (work or _answer)(job, device, say)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-    say({**_ticket(job), "event": "failed", "kind": "bug", "reason": reason})  # not heard behind a last answer
+    say({**ticket(job), "event": "failed", "kind": "bug", "reason": reason})  # not heard behind a last answer
 
 
 def _answer(job: Job, device: str, say: Callable[[Answer], None]) -> None:

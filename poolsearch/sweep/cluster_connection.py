@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from poolsearch.errors import EngineError, unknown
+from poolsearch.sweep.engine import ONE_THREAD
 
 MODEL = "accelerator_type:"  # a resource of this name, quantity 1, says which GPUs a node has
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _CONNECT_S = 5.0  # unasked, Ray tries for three minutes where nothing listens
 QUIET = {  # read when ray is imported; whatever goes wrong is said in our answers
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -57,7 +57,7 @@ def _init(ray: Any, address: str | None, package: Path) -> None:
     environment = {
         "py_modules": [str(package)],
         "excludes": ["__pycache__", "*.pyc"],
-        "env_vars": _ONE_THREAD,
+        "env_vars": ONE_THREAD,
     }
     own: dict[str, Any] = {"include_dashboard": False} if address in (None, "local") else {}
     before = os.environ.get("RAY_gcs_server_port_wait_time_s")

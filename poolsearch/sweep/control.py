@@ -59,7 +59,8 @@ def _add(sweep: Coordinator, number: int) -> str:
 
 def _workers(sweep: Coordinator, number: int) -> str:
     sweep.engine.resize(number)
-    folder.write_config(sweep.config, replace(folder.read_options(sweep.config.study), workers=number))
+    study = sweep.config.study
+    folder.write_options(study, replace(folder.read_options(study), workers=number))
     return f"It now has {number} workers."
 
 

@@ -139,7 +139,7 @@ class Coordinator:
         """Carry out commands and dispatch; return whether anything is at work or may yet be."""
         self._now()
         self.ledger.keep()
-        self.obey()
+        obey(self)
         self._look_at_the_disk()
         more = True
         while more and not self._held() and self.engine.resources().free:
@@ -184,10 +184,6 @@ class Coordinator:
         self.engine.submit({**job, "attempt": attempt, "config": self.toml})
         self.flights[job["id"]] = Flight(attempt, self.clock.now_s, self.clock.now_s)
 
-    def obey(self) -> None:
-        """Carry out the commands that have come since."""
-        obey(self)
-
     def _spent(self) -> bool:
         """Return whether the budget is: of trials, or of minutes at work."""
         minutes = self.config.minutes
@@ -206,7 +202,7 @@ class Coordinator:
             return
         del self.flights[number]
         if answer["event"] == "done":
-            self._tell(number, {name: value for name, value in answer.items() if name not in _ENVELOPE})
+            self._tell(number, _figures(answer))
         elif answer["event"] == "failed":
             self.fail(number, answer["kind"], answer["reason"])
         elif answer["event"] == "full":
@@ -221,8 +217,7 @@ class Coordinator:
             self.answers += self.engine.poll(0.1)
         for answer in self.answers:
             if answer["event"] == "done" and answer["id"] >= 0:
-                result = {name: value for name, value in answer.items() if name not in _ENVELOPE}
-                self.ledger.keep_on_disk(answer["id"], result)
+                self.ledger.keep_on_disk(answer["id"], _figures(answer))
 
     def _run_again(self, number: int, reason: str) -> None:
         """Put a trial whose worker died first in line, under its number; after three attempts it fails."""
@@ -335,4 +330,6 @@ class Coordinator:
         return trials_left if time_left is None else min(trials_left, time_left)
 
 
-_ENVELOPE = ("id", "attempt", "event")
+def _figures(answer: Answer) -> dict[str, Any]:
+    """Return what an answer says beside whose it is."""
+    return {name: value for name, value in answer.items() if name not in ("id", "attempt", "event")}

@@ -19,6 +19,15 @@ Answer = dict[str, Any]
 FailureKind = Literal["memory", "number", "time", "crash", "refused", "bug", "cancelled"]
 
 
+LAST = ("done", "failed", "full")  # events behind which a worker has nothing more to say of a job
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # of every worker
+
+
+def ticket(job: Job) -> Answer:
+    """Return what every answer to a job begins with: its id and attempt."""
+    return {"id": job["id"], "attempt": job.get("attempt", 1)}
+
+
 @dataclass(frozen=True)
 class Resources:
     """What an engine has, and what is at work on it."""

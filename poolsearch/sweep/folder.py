@@ -82,14 +82,17 @@ def read_config(study: str) -> SweepConfig:
     return parse(text).model_copy(update={"study": study})
 
 
-def write_config(config: SweepConfig, options: Options | None = None) -> Path:
+def write_config(config: SweepConfig) -> Path:
     """Return the file that now holds a sweep's config; the folder is made when missing."""
-    folder = folder_of(config.study)
-    folder.mkdir(parents=True, exist_ok=True)
-    if options:
-        files.replace(folder / "options.json", json.dumps(asdict(options)))
-    files.replace(folder / "config.toml", to_toml(config))
-    return folder / "config.toml"
+    path = folder_of(config.study) / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.replace(path, to_toml(config))
+    return path
+
+
+def write_options(study: str, options: Options) -> None:
+    """Keep where and on what a sweep runs, in its folder, which is there."""
+    files.replace(folder_of(study) / "options.json", json.dumps(asdict(options)))
 
 
 def read_options(study: str) -> Options:
@@ -161,7 +164,7 @@ def rename(study: str, name: str) -> None:
     if target.exists():
         raise StudyError(f"There is a sweep called '{name}' already. Take another name.")
     options = read_options(study)
-    files.replace(folder_of(study) / "options.json", json.dumps(asdict(replace(options, name=options.name or study))))
+    write_options(study, replace(options, name=options.name or study))
     folder_of(study).rename(target)  # the name of the folder is what counts ...
     files.replace(target / "config.toml", to_toml(read_config(name)))  # ... and a reader of the file is not misled
 

@@ -19,7 +19,7 @@ from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.rows import SweepStatus
 from poolsearch.sweep import commands, folder, store
 from poolsearch.sweep.folder import Options
-from poolsearch.sweep.space import space_of
+from poolsearch.sweep.space import Space, space_of
 
 _ROOT = Path(__file__).parents[2]
 _MACS_PER_SECOND = 8e9  # one core of 2024 in the training loop, until something was measured here
@@ -37,28 +37,33 @@ def start(config: SweepConfig, options: Options | None = None) -> str:
     place.mkdir(parents=True, exist_ok=True)
     if not files.create(place / "config.toml", to_toml(config)):
         raise StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
-    folder.write_config(config, options or Options())
+    folder.write_options(config.study, options or Options())
     _spawn(config, [])
     return config.study
 
 
-def resume(study: str) -> None:
-    """Let a paused sweep go on, or start again one that is not at work. Raises StudyError when there is none."""
+def resume(study: str, id: str = "") -> str:
+    """Return the id of the command that lets a paused sweep go on, or "" when one not at work was started again.
+
+    Raises StudyError when there is no such sweep.
+    """
     config = folder.read_config(study)
     if folder.read_status(study).alive:
-        commands.send(study, "resume")
-    else:
-        _spawn(config, ["--resume"])
+        return commands.send(study, "resume", id=id)
+    _spawn(config, ["--resume"])
+    return ""
 
 
-def add(study: str, number: int) -> None:
-    """Give a sweep more trials; one that is not at work starts again. Raises PoolsearchError."""
-    if folder.read_status(study).alive:
-        commands.send(study, "add", number)
-        return
+def add(study: str, number: int, id: str = "") -> str:
+    """Return the id of the command that gives a sweep more trials, or "" when one not at work was started again.
+
+    Raises PoolsearchError.
+    """
     config = folder.read_config(study)
+    if folder.read_status(study).alive:
+        return commands.send(study, "add", number, id)
     folder.write_config(parse(to_toml(config.model_copy(update={"trials": config.trials + number}))))
-    resume(study)
+    return resume(study)
 
 
 def _spawn(config: SweepConfig, words: list[str]) -> None:
@@ -97,6 +102,7 @@ def log_tail(study: str, lines: int = 20) -> str:
 class Estimate:
     """What a sweep will come to on this machine."""
 
+    plans: int  # in its space
     trials: int
     seconds: float
     source: str  # what it is reckoned from
@@ -104,14 +110,15 @@ class Estimate:
 
 def estimate(config: SweepConfig, workers: int | None = None) -> Estimate:
     """Return how many trials a sweep will do here, and in how many seconds: by its trials or its minutes."""
+    space = space_of(config)
     per_trial, source = _from_earlier(config)
     if per_trial is None:
-        per_trial, source = _from_macs(config), "reckoned from the MACs; nothing like it was measured here yet"
+        per_trial, source = _from_macs(config, space), "reckoned from the MACs; nothing like it was measured here yet"
     at_once = min(workers or cores(), cores())
-    trials = min(config.trials, space_of(config).n_plans)
+    trials = min(config.trials, space.n_plans)
     if config.minutes is not None:
         trials = min(trials, max(1, int((60 * config.minutes - _START_S) / per_trial * at_once)))
-    return Estimate(trials, _START_S + per_trial * trials / at_once, source)
+    return Estimate(space.n_plans, trials, _START_S + per_trial * trials / at_once, source)
 
 
 def _from_earlier(config: SweepConfig) -> tuple[float | None, str]:
@@ -129,8 +136,8 @@ def _from_earlier(config: SweepConfig) -> tuple[float | None, str]:
     return None, ""
 
 
-def _from_macs(config: SweepConfig) -> float:
-    space, source = space_of(config), random.Random(0)
+def _from_macs(config: SweepConfig, space: Space) -> float:
+    source = random.Random(0)
     drawn: list[int] = []
     while len(drawn) < 8:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import optuna
@@ -27,8 +27,8 @@ from poolsearch.config import SweepConfig, parse, to_toml
 from poolsearch.errors import StudyError
 from poolsearch.sweep.engine import FailureKind
 from poolsearch.sweep.folder import Options, read_options, result_file
-from poolsearch.sweep.storage import StudyLock, checked, in_words, open_storage, reason_of
-from poolsearch.sweep.store import Kept, default_url, kept, numbered
+from poolsearch.sweep.storage import StudyLock, in_words, open_storage, reason_of
+from poolsearch.sweep.store import Kept, kept, numbered, url_of
 
 _TRIALS, _PARAMS, _ATTRIBUTES = (
     models.BaseModel.metadata.tables[name] for name in ("trials", "trial_params", "trial_user_attributes")
@@ -51,9 +51,8 @@ class Ledger:
     def __init__(self, config: SweepConfig, options: Options, on_wait: Callable[[str], None] = lambda words: None):
         """Open the study of a config, made when new. Raises StudyError when the storage can't be used."""
         self.study, self.on_wait = config.study, on_wait
-        self.url = checked(options.storage) if options.storage else default_url(config.study)
+        self.url = url_of(config.study, options)
         self.name = options.name or read_options(config.study).name or config.study
-        self.patience_s = _PATIENCE_S
         self._lock, self._kept_s = StudyLock(self.url, self.name), time.monotonic()
         try:
             self._open(config)
@@ -132,7 +131,7 @@ class Ledger:
         In three statements, a fifth of the time: Optuna looks for the trial and flushes once a parameter. And not in
         its five tries of its own, which write a trial twice when the answer to a commit is lost.
         """
-        began = datetime.now(UTC).replace(tzinfo=None)  # Optuna keeps naive UTC
+        began = datetime.now()  # as Optuna does when it ends one; the script sets its clock to UTC
         with self._storage.engine.begin() as connection:
             values = {"study_id": self._id, "number": number, "state": trial.state, "datetime_start": began}
             key = connection.execute(_TRIALS.insert().values(values)).inserted_primary_key
@@ -212,7 +211,7 @@ class Ledger:
 
         def hopeless(state: RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
-            return not (error and _full(error)) and stop_after_delay(self.patience_s)(state)
+            return not (error and _full(error)) and stop_after_delay(_PATIENCE_S)(state)
 
         def held() -> T:
             self._lock.keep()  # a server that was restarted has forgotten whose the study is

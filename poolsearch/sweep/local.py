@@ -16,12 +16,12 @@ import psutil
 
 from poolsearch import devices
 from poolsearch.errors import EngineError
-from poolsearch.sweep.engine import Answer, Job, Resources
+from poolsearch.sweep.engine import LAST, ONE_THREAD, Answer, Job, Resources, ticket
 
 _ROOT = Path(__file__).parents[2]
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _GRACE_S = 10.0  # between asking a worker to end and ending it
 _CRASHES = 10  # of workers in a row before they were ready: then no more are started, for something is wrong with all
+_LOOK_S = 1.0  # a share of CPU over less than that says nothing; the coordinator asks many times a second
 _FROM_OUTSIDE = 0.1  # of a crash is a worker that someone, or the kernel for want of memory, killed
 
 
@@ -38,6 +38,7 @@ class LocalEngine:
         self._words = devices.describe(device)
         self._wanted = workers
         self._crashes = 0.0
+        self._looked_s, self._used = -_LOOK_S, (0.0, 0)  # CPU percent and resident bytes of all workers
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
         self._fill()
@@ -50,7 +51,7 @@ class LocalEngine:
                 self._workers.append(self._start(slot))
 
     def _start(self, slot: int) -> _Worker:
-        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": str(_ROOT)}
+        environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(_ROOT)}
         environment.pop("PGPASSWORD", None)  # workers never see the database
         if self._device == "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = devices.visible(slot)  # set before torch is imported
@@ -92,13 +93,19 @@ class LocalEngine:
 
     def resources(self) -> Resources:
         """Return the workers wanted, those free, the jobs at work, and what the processes use."""
+        if time.monotonic() - self._looked_s >= _LOOK_S:
+            self._looked_s = time.monotonic()
+            self._used = (
+                sum(worker.cpu_percent() for worker in self._workers),
+                sum(worker.memory_bytes() for worker in self._workers),
+            )
         return Resources(
             workers=self._wanted,
             free=sum(worker.free and worker.slot < self._wanted for worker in self._workers),
             running=tuple(worker.job["id"] for worker in self._workers if worker.job and not worker.ending),
             device=self._words,
-            cpu_percent=sum(worker.cpu_percent() for worker in self._workers),
-            memory_bytes=sum(worker.memory_bytes() for worker in self._workers),
+            cpu_percent=self._used[0],
+            memory_bytes=self._used[1],
         )
 
     def resize(self, workers: int) -> None:
@@ -123,7 +130,7 @@ class LocalEngine:
         answers = worker.receive()
         if answers is None:
             return self._ended(worker)
-        last = next((answer for answer in answers if answer["event"] in ("done", "failed", "full")), None)
+        last = next((answer for answer in answers if answer["event"] in LAST), None)
         if any(answer["event"] == "ready" for answer in answers):
             worker.ready, self._crashes = True, 0.0
         if worker.ending:
@@ -144,7 +151,7 @@ class LocalEngine:
         self._fill()
         if not job:
             return []
-        return [{"id": job["id"], "attempt": job.get("attempt", 1), "event": "died", "reason": worker.last_words()}]
+        return [{**ticket(job), "event": "died", "reason": worker.last_words()}]
 
     def _remove(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None

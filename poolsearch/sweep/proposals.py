@@ -85,9 +85,7 @@ class Proposals:
 
     def tell(self, number: int, values: list[float] | None) -> None:
         """Tell the sampler what came of a trial: its values, or None when it failed."""
-        known = self._known.get(number)
-        if not known:
-            return
+        known = self._known[number]
         known.state, known.values = TrialState.FAIL if values is None else TrialState.COMPLETE, values
         if self._mirror and number in self._mirrored:
             self._mirror.tell(self._mirrored[number], values, None if values is not None else TrialState.FAIL)
@@ -110,7 +108,7 @@ class Proposals:
                 continue
             if str(plan) not in self._numbers:
                 return Proposal(plan, trial.params, trial.number)
-            self._repeat(mirror, trial, self._known.get(self._numbers[str(plan)]))
+            self._repeat(mirror, trial, self._known[self._numbers[str(plan)]])
         return None
 
     def _drawn(self) -> Proposal | None:
@@ -125,9 +123,9 @@ class Proposals:
                 return Proposal(plan, params)
         return None
 
-    def _repeat(self, mirror: optuna.Study, trial: optuna.Trial, known: _Known | None) -> None:
+    def _repeat(self, mirror: optuna.Study, trial: optuna.Trial, known: _Known) -> None:
         """Tell the mirror what is known of a Plan; nothing is trained or stored twice."""
-        if known and known.values is not None:
+        if known.values is not None:
             mirror.tell(trial, known.values)
         else:
             mirror.tell(trial, state=TrialState.FAIL)

@@ -24,7 +24,6 @@ from poolsearch.sweep.lease import lease
 from poolsearch.sweep.ledger import Ledger, checked_for_resume
 from poolsearch.sweep.local import LocalEngine
 from poolsearch.sweep.space import space_of
-from poolsearch.sweep.storage import checked
 from poolsearch.sweep.turns import turn
 
 
@@ -82,7 +81,7 @@ def run(
     chosen = options or folder.read_options(config.study)
     here = chosen.engine == "local"  # on a cluster the nodes say what there is, not this machine
     space, place = space_of(config), (devices.resolve if here else devices.check)(chosen.device)
-    url = checked(chosen.storage) if chosen.storage else store.default_url(config.study)
+    url = store.url_of(config.study, chosen)
     if chosen.workers is not None and not 1 <= chosen.workers <= 256:
         nearest = min(max(chosen.workers, 1), 256)
         raise PoolsearchError(f"Workers go from 1 to 256, got {chosen.workers}. Nearest: {nearest}.")
@@ -100,7 +99,8 @@ def run(
             folder.write_status(status)
             return Outcome(status, (), url.render_as_string())
         ledger = held.enter_context(_opened(config, chosen, resume))
-        folder.write_config(config, replace(chosen, name=ledger.name))
+        folder.write_config(config)
+        folder.write_options(config.study, replace(chosen, name=ledger.name))
         log = held.enter_context((home / "log.txt").open("a"))
         engine = (make_engine or _engine)(chosen, place, log)
         held.callback(engine.close)

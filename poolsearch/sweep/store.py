@@ -19,7 +19,7 @@ from poolsearch.config import parse
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.plan import Plan
 from poolsearch.rows import EpochRow, TrialRow
-from poolsearch.sweep.folder import folder_of, read_config, read_options
+from poolsearch.sweep.folder import Options, folder_of, read_config, read_options
 from poolsearch.sweep.front import mark_front
 from poolsearch.sweep.storage import CONNECTING, check_file, checked, in_words, sqlite_file
 
@@ -53,15 +53,10 @@ class Kept:
         return self.state in _ENDED
 
 
-def url_of(study: str) -> URL:
-    """Return the storage URL of a sweep."""
-    wanted = read_options(study).storage
-    return checked(wanted) if wanted else default_url(study)
-
-
-def default_url(study: str) -> URL:
-    """Return the URL of the SQLite file in a sweep's folder."""
-    return URL.create("sqlite", database=str(folder_of(study) / "study.db"))
+def url_of(study: str, options: Options | None = None) -> URL:
+    """Return the storage URL of a sweep with these options, or with those of its last run."""
+    wanted = (options or read_options(study)).storage
+    return checked(wanted) if wanted else URL.create("sqlite", database=str(folder_of(study) / "study.db"))
 
 
 def kept(connection: Connection, study: int, seen: int = -1, unfinished: Iterable[int] = ()) -> Iterator[Kept]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from poolsearch.rows import TrialRow
 from poolsearch.sweep import store
+from poolsearch.sweep.control import obey
 from poolsearch.sweep.engine import Answer
 
 if TYPE_CHECKING:
@@ -53,5 +54,5 @@ def _answer(sweep: Coordinator, words: str) -> Answer | None:
                 del sweep.flights[TIMING]
                 return answer
         sweep.enforce_limits()
-        sweep.obey()
+        obey(sweep)
     return None

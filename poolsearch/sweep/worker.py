@@ -28,7 +28,7 @@ from typing import Any
 from poolsearch import files
 from poolsearch.errors import PoolsearchError, TrialFailed
 from poolsearch.rows import EpochRow, LatencyRow
-from poolsearch.sweep.engine import Answer, Job
+from poolsearch.sweep.engine import Answer, Job, ticket
 
 Say = Callable[[Answer], None]
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
@@ -82,32 +82,30 @@ def answer(job: Job, device: str, say: Say) -> None:
     """Do a job and say what came of it, whatever that is; epochs are said as they end."""
     import torch
 
-    ticket = {"id": job["id"], "attempt": job.get("attempt", 1)}
+    own = ticket(job)
 
     def failed(kind: str, reason: str) -> None:
-        say({**ticket, "event": "failed", "kind": kind, "reason": reason})
+        say({**own, "event": "failed", "kind": kind, "reason": reason})
 
     def epoch(row: EpochRow) -> None:
-        say({**ticket, "event": "epoch", "row": asdict(row)})
+        say({**own, "event": "epoch", "row": asdict(row)})
 
     try:
-        say({**ticket, "event": "done", **_DO[job["do"]](job, device, epoch)})
+        say({**own, "event": "done", **_DO[job["do"]](job, device, epoch)})
     except TrialFailed as error:
         failed("number", str(error))
     except PoolsearchError as error:
         failed("refused", str(error))
     except (torch.OutOfMemoryError, MemoryError):
         failed("memory", f"Out of memory on {device}. Take a smaller batch or input.")
-    except OSError as error:
+    except Exception as error:
         if files.is_full(error):
-            say({**ticket, "event": "full"})
-        else:
-            failed("bug", f"{type(error).__name__}: {error}")
-    except Exception as error:  # a bug of ours or of a library: the sweep goes on, the log keeps the traceback
-        traceback.print_exc()
+            say({**own, "event": "full"})
+            return
+        traceback.print_exc()  # into the log
         if "can't allocate memory" in str(error):  # what torch's CPU allocator raises
             failed("memory", "Out of memory. Take a smaller batch or input.")
-        else:
+        else:  # a bug of ours or of a library: the sweep goes on
             failed("bug", f"{type(error).__name__}: {error}")
 
 

@@ -91,10 +91,8 @@ def _order(study: str, do: str, number: int, id: str) -> None:
     """Send a command, or start again a sweep that is not at work; what is refused is kept for `answer`."""
 
     def go() -> None:
-        if do == "resume" and not folder.read_status(study).alive:
-            launch.resume(study)
-        else:
-            st.session_state[_SENT] = (study, commands.send(study, do, number, id))
+        if sent := launch.resume(study, id) if do == "resume" else commands.send(study, do, number, id):
+            st.session_state[_SENT] = (study, sent)
 
     _say(study, go)
 
@@ -106,10 +104,8 @@ def _add(study: str, number: int, seen: int, id: str) -> None:
         there = folder.read_config(study).trials
         if there != seen:
             raise PoolsearchError(f"The sweep has {there} trials by now, not {seen}. Nothing was added.")
-        if folder.read_status(study).alive:
-            st.session_state[_SENT] = (study, commands.send(study, "add", number, id))
-        else:
-            launch.add(study, number)
+        if sent := launch.add(study, number, id):
+            st.session_state[_SENT] = (study, sent)
 
     _say(study, go)
 

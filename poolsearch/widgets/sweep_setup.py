@@ -18,7 +18,6 @@ from poolsearch.devices import default_workers, resolve
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.kinds import KINDS, WINDOWED
 from poolsearch.sweep import folder, launch
-from poolsearch.sweep.space import space_of
 from poolsearch.tables import count, duration
 from poolsearch.widgets.sweep_orders import as_text
 from poolsearch.widgets.sweep_sites import KERNELS, STRIDES, numbers, site_table
@@ -71,9 +70,8 @@ def _many(number: int) -> str:
 @st.cache_data(max_entries=64, ttl=30, show_spinner=False)  # the estimate learns from sweeps that end meanwhile
 def _outlook(toml: str, workers: int) -> tuple[int, int, float, str]:
     """Return how many Plans the space holds, and how many trials in how many seconds, by what."""
-    config = parse(toml)
-    found = launch.estimate(config, workers)
-    return space_of(config).n_plans, found.trials, found.seconds, found.source
+    found = launch.estimate(parse(toml), workers)
+    return found.plans, found.trials, found.seconds, found.source
 
 
 # --------------------------------------------------------------------------------------------------------- the form

@@ -54,6 +54,14 @@ def kill(ids, number=signal.SIGKILL):
             continue
 
 
+def wait_until(condition, seconds=60):
+    """Wait until something is true; fail when it does not come to that."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
 def nobody_is_left(runs, seconds=5):
     """Assert that no worker outlives its coordinator by more than this."""
     deadline = time.monotonic() + seconds

@@ -12,7 +12,7 @@ import psutil
 from poolsearch.config import parse, to_toml
 from tests.conftest import TINY
 from tests.sweep import test_cluster, test_postgres
-from tests.sweep.processes import ROOT, kill
+from tests.sweep.processes import ROOT, kill, wait_until
 from tests.sweep.test_cluster import ray_cluster  # noqa: F401
 from tests.sweep.test_postgres import as_optuna_reads, database, password, server  # noqa: F401
 
@@ -35,13 +35,6 @@ def status(runs):
         return {"complete": 0, "running": [], "state": "starting"}
 
 
-def wait_until(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-
-
 def test_a_sweep_on_a_cluster_outlives_its_tasks_a_node_and_restarts_of_the_database(
     ray_cluster, server, database, own_runs, password, tmp_path  # noqa: F811
 ):  # fmt: skip
@@ -58,7 +51,9 @@ def test_a_sweep_on_a_cluster_outlives_its_tasks_a_node_and_restarts_of_the_data
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err)
         try:
             for round in range(10):
-                wait_until(lambda round=round: status(own_runs)["complete"] > 4 * round or process.poll() is not None)
+                wait_until(
+                    lambda round=round: status(own_runs)["complete"] > 4 * round or process.poll() is not None, 90
+                )
                 assert process.poll() is None, (tmp_path / "err").read_text()[-2000:]
                 time.sleep(instants.uniform(0, 0.5))
                 at_work = tasks()

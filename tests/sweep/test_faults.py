@@ -29,6 +29,7 @@ from tests.sweep.processes import (
     sound,
     start,
     trials,
+    wait_until,
     whole,
 )  # fmt: skip
 from tests.sweep.test_storage import BROKEN
@@ -53,13 +54,6 @@ def completed(runs, study):
         return json.loads((runs / study / "status.json").read_text())["complete"]
     except (OSError, ValueError):
         return 0
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
 
 
 # ---------------------------------------------------------------------------------------------------- kill -9, again

@@ -33,6 +33,7 @@ from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.run import run
 from poolsearch.sweep.space import space_of
 from tests.ports import free_port
+from tests.sweep.processes import wait_until
 from tests.sweep.scripted import ScriptedEngine, done
 
 ROOT = Path(__file__).parents[2]
@@ -160,14 +161,6 @@ def start(tmp_path):
         process.communicate()
 
 
-def until(what, seconds=60):
-    """Wait until something is true."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.05)
-
-
 def as_optuna_reads(url, name="tiny"):
     kept = optuna.storages.RDBStorage(url)
     trials = optuna.load_study(study_name=name, storage=kept).trials
@@ -203,7 +196,7 @@ def strike(process, server, blows, source):
     told = 0
     for blow in blows:
         # after two more trials, so that no trial is hit three times: then it would fail, as it should
-        until(lambda: folder.read_status("tiny").complete >= told + 2 or process.poll() is not None)  # noqa: B023
+        wait_until(lambda: folder.read_status("tiny").complete >= told + 2 or process.poll() is not None)  # noqa: B023
         time.sleep(source.uniform(0, 0.3))
         told = folder.read_status("tiny").complete
         assert process.poll() is None, "it was over before all of that was done to it"
@@ -241,7 +234,7 @@ def test_sixty_trials_through_ten_killed_workers_and_five_restarts(
 def test_a_second_coordinator_elsewhere_exits_with_75(tmp_path, start, wide, own_runs, database):
     slow = wide.model_copy(update={"training": wide.training.model_copy(update={"epochs": 900})})
     first = start(slow, own_runs, "--storage", database, "--workers", "1")
-    until(lambda: folder.read_status("tiny").running)
+    wait_until(lambda: folder.read_status("tiny").running)
     second = start(slow, tmp_path / "elsewhere", "--storage", database, "--resume")
     out, err = second.communicate(timeout=60)
     assert (second.returncode, out) == (75, "")
@@ -463,7 +456,8 @@ def test_a_page_reads_what_optuna_reads_and_says_when_the_server_is_down(wide, s
 
 
 def test_a_database_without_studies_is_one_sentence(tiny, database):
-    folder.write_config(tiny, Options(storage=database))
+    folder.write_config(tiny)
+    folder.write_options("tiny", Options(storage=database))
     with pytest.raises(StudyError, match=re.escape(f"There is no study called 'tiny' in the storage '{database}'.")):
         store.Reader("tiny")
 
