@@ -4,7 +4,8 @@
     python benchmarks/coordinator.py overhead --trials 100 --repeats 3
 
 overhead: CPU of the coordinating process a trial, with an engine that answers at once, and what it is made of.
-large: a study of 10,000 trials opened, and a trial added to it; resident memory, and how much of it is torch alone.
+large: a study of 10,000 trials opened, and a trial added to it; resident memory, and how much of it is torch alone;
+       the first look of a page at it.
 refresh: a look at the trials when nothing changed, when one trial did, and at the status, CPU.
 workers: trials a minute with four workers and with one, the same Plans, in turns.
 
@@ -260,27 +261,33 @@ def large(trials: list[int], repeats: int) -> Figures:
 def large_ours(trials: list[int], repeats: int) -> Figures:
     """Return the figures of opening and adding, of our classes in this fresh process."""
     torch_alone = _torch_alone()
+    from poolsearch import datasets
     from poolsearch.sweep import folder, store
     from poolsearch.sweep.coordinator import Coordinator
     from poolsearch.sweep.ledger import Ledger
     from poolsearch.sweep.space import space_of
 
     settings = folder.read_config("large")
+    datasets.fingerprint(settings.data, settings.clutter)  # a run compares it with the study's
     space, imported = space_of(settings), resident_mb()
     start, cpu = time.perf_counter(), time.process_time()
     ledger = Ledger(settings, folder.Options())
     sweep = Coordinator(settings, space, ledger, InstantEngine(), lambda status: None, 0.0)
-    reader = store.Reader("large")
-    assert len(reader.rows()) == len(sweep.proposals.texts) == LARGE
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    assert len(sweep.proposals.texts) == LARGE
     adding = [cpu_ms(sweep._dispatch) for _ in range(21)]
     memory = resident_mb()
+    start = time.perf_counter()
+    reader = store.Reader("large")
+    assert len(reader.rows()) == LARGE + 21
+    read, page = time.perf_counter() - start, resident_mb() - memory
     reader.close()
     ledger.close()
     return {
         "ours: opened, s": [wall], "ours: opened, CPU s": [cpu], "ours: first trial added, CPU ms": adding[:1],
         "ours: a trial added, CPU ms": adding[1:], "ours: memory, MB": [memory],
         "ours: memory before the study, MB": [imported], "ours: memory with torch alone, MB": [torch_alone],
+        "a page: all rows read, s": [read], "a page: memory of its rows, MB": [page],
     }  # fmt: skip
 
 

@@ -26,7 +26,6 @@ HEAVY = (
     "poolsearch.measure.activations",
     "poolsearch.measure.shift",
     "poolsearch.sweep.launch",
-    "sklearn.datasets",
 )
 
 

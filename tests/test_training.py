@@ -1,6 +1,9 @@
 """Data, training and timing on real images: what is promised about seeds, splits and clocks."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +15,9 @@ from poolsearch.errors import PoolsearchError, TrialFailed
 from poolsearch.measure.latency import latencies
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.surgery import rebuild
-from poolsearch.training import evaluate, train
+from poolsearch.training import _optimizer, evaluate, train
 
+ROOT = Path(__file__).parents[1]
 SMALL = Clutter(images=300, canvas=16, fragments=1, salt=0.0)
 PLAN = Plan.parse("smallnet/1x16x16")
 
@@ -38,6 +42,17 @@ def test_the_same_settings_and_seed_give_the_same_images():
     assert (len(first.validation.y), len(first.test.y)) == (120, 240)
     assert abs(first.train.x.mean().item()) < 1e-4
     assert first.train.x.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_embedded_images_are_those_that_scikit_learn_loads():
+    from PIL import Image
+    from sklearn.datasets import load_digits, load_sample_image
+
+    images, labels = datasets.scans()
+    assert np.array_equal(images.numpy() * 16, load_digits().images)
+    assert np.array_equal(labels.numpy(), load_digits().target)
+    whole = np.asarray(Image.fromarray(load_sample_image("china.jpg")), dtype=np.float32) / 255
+    assert np.array_equal(datasets.photograph("temple", 427, 640), whole.transpose(2, 0, 1))
 
 
 def test_a_canvas_without_clutter_holds_its_digit_and_nothing_else():
@@ -133,3 +148,36 @@ def test_timing_puts_the_number_of_threads_back():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+
+
+LEAN = """
+import sys
+from poolsearch.sweep import worker
+from tests.conftest import TINY
+worker._import_all()
+worker.run_trial({"id": 0, "attempt": 1, "config": TINY, "plan": "smallnet/1x12x12", "seed": 0})
+print({"torch._dynamo", "sympy", "sklearn", "scipy", "pandas"} & sys.modules.keys())
+"""
+
+
+def test_a_worker_imports_neither_the_compiler_nor_scikit_learn():
+    """They would take 2.5 s of each worker's start, and 200 MB."""
+    done = subprocess.run([sys.executable, "-c", LEAN], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_step_of_training_is_a_step_of_sgd_bit_for_bit():
+    ours, theirs = (torch.nn.Linear(3, 2) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    optimizer, schedule = _optimizer(ours, Training(), 8)
+    groups = [{**group, "params": [p]} for group, p in zip(optimizer.param_groups, theirs.parameters(), strict=True)]
+    peer = torch.optim.SGD(groups)
+    for _ in range(4):
+        for model, used in ((ours, optimizer), (theirs, peer)):
+            model.zero_grad()
+            model(torch.ones(1, 3)).square().sum().backward()
+            used.step()
+        schedule.step()
+        for mine, other in zip(optimizer.param_groups, peer.param_groups, strict=True):
+            other["lr"] = mine["lr"]
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))

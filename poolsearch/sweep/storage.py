@@ -88,7 +88,7 @@ def open_storage(url: URL) -> RDBStorage:
             check_file(path)
         else:
             _make(path)
-        return _sqlite(path)
+        return _sqlite(path, checked=True)
 
 
 def _postgres(url: URL) -> RDBStorage:
@@ -108,9 +108,13 @@ def _postgres(url: URL) -> RDBStorage:
     )
 
 
-def _sqlite(path: Path) -> RDBStorage:
+def _sqlite(path: Path, checked: bool) -> RDBStorage:
+    """Return a file's storage; for one that was checked Optuna does not import alembic (11 MB) to check it again."""
     return RDBStorage(
-        f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": _BUSY_S, "factory": _FlushedConnection}}
+        f"sqlite:///{path}",
+        engine_kwargs={"connect_args": {"timeout": _BUSY_S, "factory": _FlushedConnection}},
+        skip_table_creation=checked,
+        skip_compatibility_check=checked,
     )
 
 
@@ -126,7 +130,7 @@ def _make(path: Path) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)
     try:
-        _sqlite(draft).engine.dispose()
+        _sqlite(draft, checked=False).engine.dispose()
         with closing(sqlite3.connect(draft)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers read while the coordinator writes
         draft.replace(path)

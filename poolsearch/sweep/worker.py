@@ -68,14 +68,11 @@ def main(device: str = "cpu") -> None:
 
 
 def _import_all() -> None:
-    """Import what a trial needs before the first job, so that a job's time is its own: 3 s in a fresh process."""
-    import torch
-
+    """Import what a trial needs before the first job, so that a job's time is its own."""
     from poolsearch import checkpoint, datasets, training  # noqa: F401
     from poolsearch.measure import latency  # noqa: F401
 
     datasets.scans()
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)  # the first one imports torch._dynamo
 
 
 def answer(job: Job, device: str, say: Say) -> None:

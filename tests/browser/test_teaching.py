@@ -114,7 +114,9 @@ def test_a_lesson_opens_with_its_words_and_without_the_rest(tab, name):
 
 
 def upload(tab, name, content):
+    """Choose a file, and wait until the server has it: of two on their way at once, either may win."""
     tab.locator(".st-key-own input[type=file]").set_input_files({"name": name, "mimeType": "", "buffer": content})
+    expect(tab.get_by_label(f"Remove {name}", exact=True)).to_be_visible()  # "Cancel upload of ..." until then
 
 
 def test_every_picture_is_shown_or_refused_in_words(tab):
