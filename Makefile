@@ -15,7 +15,7 @@ app: .venv/app
 	$(BIN)/python -m poolsearch serve --port $(PORT)
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4
 
 sweep: .venv/app
 	$(BIN)/python experiments/sweep.py configs/cluttered-digits.toml --resume

@@ -110,13 +110,20 @@ def cancel(study: Study, trial: Annotated[int, typer.Argument(help="its number")
 
 @app.command()
 @refusing
-def add(study: Study, trials: Annotated[int, typer.Argument(help="how many more")], id: Id = "") -> None:
-    """Give a sweep more trials; one that is not at work starts again."""
+def add(
+    study: Study,
+    number: Annotated[int, typer.Argument(help="how many more trials")],
+    minutes: Annotated[bool, typer.Option("--minutes", help="minutes instead of trials")] = False,
+    id: Id = "",
+) -> None:
+    """Give a sweep more trials, or minutes; one that is not at work starts again."""
     from poolsearch.sweep import folder, launch
 
-    if sent := launch.add(study, trials, id):
+    if sent := launch.add(study, 0 if minutes else number, number if minutes else 0, id):
         return _print_outcome(study, sent)
-    return print(f"'{study}' has {folder.read_config(study).trials} trials now, and is started again.")
+    config = folder.read_config(study)
+    budget = f"{config.minutes:g} minutes" if minutes else f"{config.trials} trials"
+    return print(f"'{study}' has {budget} now, and is started again.")
 
 
 @app.command()
@@ -145,8 +152,9 @@ def delete(study: Study, yes: Annotated[bool, typer.Option("--yes", help="do not
     folder.read_config(study)
     if not yes and not typer.confirm(f"Delete '{study}' with all its trials and weights?"):
         raise typer.Exit(1)
+    left = folder.stays(study)
     folder.delete(study)
-    print(f"'{study}' is deleted.")
+    print(f"'{study}' is deleted. {left}".rstrip())
 
 
 @app.command()

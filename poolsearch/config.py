@@ -17,6 +17,7 @@ from poolsearch.errors import ConfigError, unknown
 from poolsearch.kinds import KINDS
 
 Objective = Literal["accuracy", "loss", "latency_ms"]
+TRIALS_MOST = 100_000  # of one study
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
 
@@ -110,7 +111,7 @@ class SweepConfig(_Section):
     study: str
     backbone: str
     data: str = "cluttered-digits"
-    trials: int = Field(24, ge=1, le=100_000)
+    trials: int = Field(24, ge=1, le=TRIALS_MOST)
     minutes: float | None = Field(None, gt=0, le=100_000)  # whichever comes first; time asleep does not count
     seed: int = Field(0, ge=0)
     objectives: tuple[Objective, ...] = ("accuracy", "latency_ms")
@@ -170,6 +171,20 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> SweepConfig:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigError(f"Can't read the config '{path}': {reason}.") from None
     return parse(text, overrides)
+
+
+def extended(config: SweepConfig, trials: int = 0, minutes: int = 0) -> SweepConfig:
+    """Return a config with that much more budget.
+
+    Raises ConfigError where that is more than a sweep may have, or where it has no budget of minutes.
+    """
+    if minutes and config.minutes is None:
+        raise ConfigError(f"The budget of '{config.study}' is trials, not minutes. Give it more trials.")
+    more = {"trials": config.trials + trials, "minutes": config.minutes and config.minutes + minutes}
+    try:
+        return SweepConfig.model_validate(config.model_dump() | more)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error)) from None
 
 
 def to_toml(config: SweepConfig) -> str:

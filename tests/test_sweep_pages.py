@@ -266,15 +266,17 @@ def test_every_state_has_its_badge_and_its_buttons(state, tiny):
         ("pause", "pause", 0),
         ("stop", "stop", 0),
         ("add", "add", 12),
+        ("extend", "extend", 9),
         ("workers", "workers", 3),
         ("cancel", "cancel", 7),
     ],
 )
 def test_a_button_sends_its_command_once_from_two_tabs(key, do, number, tiny):
-    with alive(tiny, running=(RunningTrial(7, "smallnet/1x12x12"),)):
+    with alive(tiny.model_copy(update={"minutes": 2.0}), running=(RunningTrial(7, "smallnet/1x12x12"),)):
         tabs = [page(), page()]
         for at in tabs:
             at.number_input(key="more-trials").set_value(12)
+            at.number_input(key="more-minutes").set_value(9)
             at.number_input(key="many-workers").set_value(3)
             at.selectbox(key="trial-at-work").set_value(7).run()
         for at in tabs:
@@ -311,7 +313,7 @@ def test_trials_are_not_added_twice_to_a_sweep_at_rest(spawned, tiny):
         press(at, "sweep-add")
     assert folder.read_config("tiny").trials == 13
     assert len(spawned) == 1
-    assert "The sweep has 13 trials by now, not 5. Nothing was added." in unescaped(tabs[1].warning[0].value)
+    assert "The sweep has 13 trials by now, not 5 trials. Nothing was added." in unescaped(tabs[1].warning[0].value)
 
 
 def test_a_sweep_at_rest_is_resumed_in_a_process_of_its_own(spawned, tiny):

@@ -112,13 +112,14 @@ class RayEngine:
             self._ray.cancel(task.stream, force=True)
 
     def resources(self) -> Resources:
-        """Return the workers wanted, those free, the jobs at work or waiting in the cluster, and what it is made of."""
+        """Return the workers wanted, those free, the jobs at work and those that wait, and what it is made of."""
         self._forget()
         return Resources(
             workers=self._wanted,
             free=max(0, self._wanted - len(self._jobs) - len(self._ending)),
             running=tuple(task.job["id"] for task in self._jobs),
             device=self._words(),
+            waiting=tuple(task.job["id"] for task in self._jobs if not task.node),
         )
 
     def resize(self, workers: int) -> None:

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from poolsearch import files
+from poolsearch.config import TRIALS_MOST
 from poolsearch.errors import PoolsearchError, StudyError, unknown
 from poolsearch.sweep.folder import folder_of, read_status
 
-Do = Literal["pause", "resume", "stop", "cancel", "add", "workers"]
+Do = Literal["pause", "resume", "stop", "cancel", "add", "extend", "workers"]
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True)
 class Command:
-    """One thing to do; `number` is the trial to cancel, how many trials to add, or how many workers there shall be."""
+    """One thing to do; `number`: the trial to cancel, the trials or minutes to add, the workers there shall be."""
 
     id: str
     do: Do
@@ -35,7 +36,7 @@ def send(study: str, do: str, number: int = 0, id: str = "") -> str:
 
     Raises PoolsearchError for a command that can't be, StudyError when no coordinator is at work.
     """
-    command = _checked(do, number, id or uuid.uuid4().hex)
+    command = checked(do, number, id)
     folder = _folder(study)
     if outcome(study, command.id) is not None or (folder / f"{command.id}.json").exists():
         return command.id
@@ -55,16 +56,20 @@ _WORDS = {
     "stop": "stop",
     "cancel": "be cancelled",
     "add": "take on trials",
+    "extend": "take on minutes",
     "workers": "take on workers",
 }
 _RANGES = {
     "cancel": (0, 1_000_000, "The trial's number"),
-    "add": (1, 100_000, "The number of trials to add"),
+    "add": (1, TRIALS_MOST, "The number of trials to add"),
+    "extend": (1, 100_000, "The number of minutes to add"),
     "workers": (1, 256, "The number of workers"),
 }
 
 
-def _checked(do: str, number: int, id: str) -> Command:
+def checked(do: str, number: int, id: str = "") -> Command:
+    """Return a command, with an id of its own where none is named. Raises PoolsearchError for one that can't be."""
+    id = id or uuid.uuid4().hex
     if do not in get_args(Do):
         raise PoolsearchError(unknown("command", do, get_args(Do)))
     if not _ID.fullmatch(id):
@@ -82,7 +87,7 @@ def pending(study: str) -> list[Command]:
     for path in sorted(_folder(study).glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
         try:
             data = json.loads(path.read_text())
-            found.append(_checked(data["do"], int(data["number"]), path.stem))
+            found.append(checked(data["do"], int(data["number"]), path.stem))
         except (ValueError, KeyError, TypeError, OSError):
             path.replace(path.with_suffix(".refused"))
     return found

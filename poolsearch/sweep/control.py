@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from poolsearch.config import extended
 from poolsearch.errors import PoolsearchError
 from poolsearch.sweep import commands, folder
 
@@ -52,9 +53,15 @@ def _cancel(sweep: Coordinator, number: int) -> str:
 
 
 def _add(sweep: Coordinator, number: int) -> str:
-    sweep.config = sweep.config.model_copy(update={"trials": min(100_000, sweep.config.trials + number)})
+    sweep.config = extended(sweep.config, trials=number)
     folder.write_config(sweep.config)
     return f"The sweep now has {sweep.config.trials} trials."
+
+
+def _extend(sweep: Coordinator, number: int) -> str:
+    sweep.config = extended(sweep.config, minutes=number)
+    folder.write_config(sweep.config)
+    return f"The sweep now has {sweep.config.minutes:g} minutes."
 
 
 def _workers(sweep: Coordinator, number: int) -> str:
@@ -70,5 +77,6 @@ _DO: dict[str, Callable[[Coordinator, int], str]] = {
     "stop": _stop,
     "cancel": _cancel,
     "add": _add,
+    "extend": _extend,
     "workers": _workers,
 }

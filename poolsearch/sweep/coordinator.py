@@ -21,7 +21,7 @@ from poolsearch.rows import EpochRow, RunningTrial, SweepStatus
 from poolsearch.sweep import folder, results
 from poolsearch.sweep.clock import WorkClock
 from poolsearch.sweep.control import obey
-from poolsearch.sweep.engine import Answer, Engine, FailureKind, Job
+from poolsearch.sweep.engine import Answer, Engine, FailureKind, Job, Resources
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.proposals import Proposals
 from poolsearch.sweep.space import Space
@@ -31,6 +31,7 @@ from poolsearch.sweep.timing import time_together
 ATTEMPTS = 3  # of a trial whose worker dies under it
 _BEGUN = 30  # times a trial is begun at most, when its coordinator dies along with it each time
 _SAME_FAILURES = 10  # in a row, and the sweep stops with their reason
+_NO_ROOM_S = 10.0  # for which a job has waited in a cluster before that is said
 OnChange = Callable[[SweepStatus], None]
 
 
@@ -43,7 +44,8 @@ class Flight:
     """A job at work."""
 
     attempt: int
-    begun_s: float  # on the clock of work
+    submitted_s: float  # this and the next two on the clock of work
+    begun_s: float
     heard_s: float
     curve: list[EpochRow] = field(default_factory=list)
 
@@ -182,7 +184,8 @@ class Coordinator:
     def submit(self, job: Job) -> None:
         attempt = self.begun[job["id"]]
         self.engine.submit({**job, "attempt": attempt, "config": self.toml})
-        self.flights[job["id"]] = Flight(attempt, self.clock.now_s, self.clock.now_s)
+        now = self.clock.now_s
+        self.flights[job["id"]] = Flight(attempt, now, now, now)
 
     def _spent(self) -> bool:
         """Return whether the budget is: of trials, or of minutes at work."""
@@ -229,9 +232,11 @@ class Coordinator:
             self.waiting.insert(0, number)
 
     def enforce_limits(self) -> None:
-        now, limits = self._now(), self.config.limits
+        now, limits, waiting = self._now(), self.config.limits, self.engine.resources().waiting
         for number, flight in list(self.flights.items()):
-            if now - flight.begun_s > limits.trial_s:
+            if number in waiting:
+                flight.begun_s = flight.heard_s = now
+            elif now - flight.begun_s > limits.trial_s:
                 self.give_up(number, f"No figures after {limits.trial_s:g} s (limits.trial_s); it was ended.")
             elif now - flight.heard_s > limits.silent_s:
                 self.give_up(number, f"No epoch ended for {limits.silent_s:g} s (limits.silent_s); it was ended.")
@@ -297,7 +302,7 @@ class Coordinator:
         self.written = now
         there = self.engine.resources()
         if not message:
-            message = self.full or self.paused
+            message = self.full or self.paused or self._no_room(there)
         self.status = SweepStatus(
             self.config.study, state, self.config.trials,
             complete=self.counts["COMPLETE"],
@@ -314,6 +319,12 @@ class Coordinator:
         except OSError:
             pass  # the disk is full: the study matters, what a page shows does not
         self.on_change(self.status)
+
+    def _no_room(self, there: Resources) -> str:
+        """Say how many trials wait for room in a cluster, when they have for a while."""
+        now = self.clock.now_s
+        count = sum(now - self.flights[n].submitted_s > _NO_ROOM_S for n in there.waiting if n in self.flights)
+        return f"Trials that wait for room: {count}." if count else ""
 
     def _running(self, number: int, flight: Flight) -> RunningTrial:
         plan = self.proposals.texts.get(number, "timing")

@@ -38,6 +38,7 @@ class Resources:
     device: str  # in words: what the figures are measured on
     cpu_percent: float | None = None  # of all workers since the last look, 100 for a core; None where unknown
     memory_bytes: int | None = None  # resident, of all workers
+    waiting: tuple[int, ...] = ()  # ids of those in `running` that wait for room yet: that time is not theirs
 
 
 class Engine(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import time
 from dataclasses import asdict, dataclass, replace
@@ -172,7 +173,7 @@ def rename(study: str, name: str) -> None:
 def delete(study: str) -> None:
     """Remove a sweep's folder: its trials, figures and weights. Raises StudyError when it is at work.
 
-    What it kept in a database of its own (`storage` of its options) stays there.
+    What it kept in a database elsewhere stays there, as `stays` says.
     """
     if not folder_of(study).is_dir():
         read_config(study)  # says that there is none; one with a broken config can be deleted
@@ -180,6 +181,15 @@ def delete(study: str) -> None:
     out_of_sight = runs_folder() / f".deleted-{time.time_ns()}"  # one rename: no reader sees half a sweep
     folder_of(study).rename(out_of_sight)
     shutil.rmtree(out_of_sight, ignore_errors=True)
+
+
+def stays(study: str) -> str:
+    """Return, in words, what is left elsewhere when a sweep is deleted; "" when nothing is."""
+    options = read_options(study)
+    if not options.storage:
+        return ""
+    words = ["optuna", "delete-study", "--storage", options.storage, "--study-name", options.name or study]
+    return f"Its study stays in the database. Remove it there: {shlex.join(words)}"
 
 
 def settled(study: str) -> str | None:

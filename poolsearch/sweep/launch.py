@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from poolsearch import files
-from poolsearch.config import SweepConfig, parse, to_toml
+from poolsearch.config import SweepConfig, extended, to_toml
 from poolsearch.devices import cores
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.measure.cost import layer_rows, totals
@@ -23,7 +23,7 @@ from poolsearch.sweep.space import Space, space_of
 
 _ROOT = Path(__file__).parents[2]
 _MACS_PER_SECOND = 8e9  # one core of 2024 in the training loop, until something was measured here
-_START_S = 8  # until the workers have imported torch
+_START_S = 5  # until the workers have imported torch
 _children: list[subprocess.Popen[bytes]] = []  # finished ones are reaped, or they would stay as zombies
 
 
@@ -54,15 +54,16 @@ def resume(study: str, id: str = "") -> str:
     return ""
 
 
-def add(study: str, number: int, id: str = "") -> str:
-    """Return the id of the command that gives a sweep more trials, or "" when one not at work was started again.
+def add(study: str, trials: int = 0, minutes: int = 0, id: str = "") -> str:
+    """Return the id of the command that gives a sweep more of either, or "" when one not at work was started again.
 
     Raises PoolsearchError.
     """
-    config = folder.read_config(study)
+    command = commands.checked("extend" if minutes else "add", minutes or trials, id)
+    config = extended(folder.read_config(study), trials, minutes)
     if folder.read_status(study).alive:
-        return commands.send(study, "add", number, id)
-    folder.write_config(parse(to_toml(config.model_copy(update={"trials": config.trials + number}))))
+        return commands.send(study, command.do, command.number, command.id)
+    folder.write_config(config)
     return resume(study)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import streamlit as st
 
+from poolsearch.config import TRIALS_MOST, SweepConfig
 from poolsearch.errors import PoolsearchError
 from poolsearch.rows import SweepStatus
 from poolsearch.sweep import commands, folder, launch
@@ -50,14 +52,11 @@ def changes(status: SweepStatus) -> None:
     """Draw what changes a sweep while it is there: more trials, other workers, one trial cancelled."""
     study = status.study
     with st.popover("Change", icon=":material/tune:", key="sweep-change"):
-        more = int(st.number_input("Trials to add", 1, 100_000, 8, key="more-trials", persist_state="page"))
-        st.button(
-            "Add them" if status.alive else "Add them and go on",
-            key="sweep-add",
-            help=f"`{launch.in_words('add', study, more)}`",
-            on_click=_add,
-            args=(study, more, folder.read_config(study).trials, order_id(study, "add", more)),
-        )
+        config = folder.read_config(study)
+        if config.trials < TRIALS_MOST:
+            _adding(status, config, "trials")
+        if config.minutes is not None:
+            _adding(status, config, "minutes")
         if not status.alive:
             return
         many = int(st.number_input("Workers", 1, 256, max(1, status.workers), key="many-workers", persist_state="page"))
@@ -69,6 +68,25 @@ def changes(status: SweepStatus) -> None:
             args=(study, "workers", many, order_id(study, "workers", many)),
         )
         _cancelling(status)
+
+
+def _adding(status: SweepStatus, config: SweepConfig, what: Literal["trials", "minutes"]) -> None:
+    study, do = status.study, "extend" if what == "minutes" else "add"
+    label = f"{what.capitalize()} to add"
+    more = int(st.number_input(label, 1, TRIALS_MOST, 8, key=f"more-{what}", persist_state="page"))
+    flag = ["--minutes"] if what == "minutes" else []
+    st.button(
+        "Add them" if status.alive else "Add them and go on",
+        key=f"sweep-{do}",
+        help=f"`{launch.in_words('add', study, more, *flag)}`",
+        on_click=_add,
+        args=(study, {what: more}, _budget(config), order_id(study, do, more)),
+    )
+
+
+def _budget(config: SweepConfig) -> str:
+    minutes = "" if config.minutes is None else f" and {config.minutes:g} minutes"
+    return f"{config.trials} trials{minutes}"
 
 
 def _cancelling(status: SweepStatus) -> None:
@@ -97,14 +115,14 @@ def _order(study: str, do: str, number: int, id: str) -> None:
     _say(study, go)
 
 
-def _add(study: str, number: int, seen: int, id: str) -> None:
-    """Add trials to a sweep, unless its number of trials is no longer the one that the visitor saw."""
+def _add(study: str, more: dict[str, int], seen: str, id: str) -> None:
+    """Add trials or minutes to a sweep, unless its budget is no longer the one that the visitor saw."""
 
     def go() -> None:
-        there = folder.read_config(study).trials
+        there = _budget(folder.read_config(study))
         if there != seen:
-            raise PoolsearchError(f"The sweep has {there} trials by now, not {seen}. Nothing was added.")
-        if sent := launch.add(study, number, id):
+            raise PoolsearchError(f"The sweep has {there} by now, not {seen}. Nothing was added.")
+        if sent := launch.add(study, **more, id=id):
             st.session_state[_SENT] = (study, sent)
 
     _say(study, go)

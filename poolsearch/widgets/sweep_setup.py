@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from poolsearch.backbones import BACKBONES, backbone, known
-from poolsearch.config import SiteSpace, Space, SweepConfig, Training, parse, to_toml
+from poolsearch.config import TRIALS_MOST, SiteSpace, Space, SweepConfig, Training, parse, to_toml
 from poolsearch.datasets import DATASETS
 from poolsearch.devices import default_workers, resolve
 from poolsearch.errors import PoolsearchError, StudyError
@@ -23,7 +23,6 @@ from poolsearch.widgets.sweep_orders import as_text
 from poolsearch.widgets.sweep_sites import KERNELS, STRIDES, numbers, site_table
 
 _KINDS = ("max", "avg", "lp", "max-blur", "conv")
-_TRIALS_MOST = 100_000  # of a config; a budget of minutes ends a sweep before
 
 
 def form() -> None:
@@ -115,11 +114,11 @@ def _budget() -> dict[str, Any]:
         )
     with columns[1]:
         if kind == "Trials":
-            trials = st.number_input("Trials", 2, _TRIALS_MOST, 24, key="new-trials", persist_state="page")
+            trials = st.number_input("Trials", 2, TRIALS_MOST, 24, key="new-trials", persist_state="page")
             budget: dict[str, Any] = {"trials": int(trials)}
         else:
             minutes = st.number_input("Minutes", 1, 100_000, 5, key="new-minutes", persist_state="page")
-            budget = {"trials": _TRIALS_MOST, "minutes": float(minutes)}
+            budget = {"trials": TRIALS_MOST, "minutes": float(minutes)}
     epochs = columns[2].number_input("Epochs a trial", 1, 1000, 3, key="new-epochs", persist_state="page")
     seed = columns[3].number_input("Seed", 0, 1_000_000, 0, key="new-seed", persist_state="page")
     workers = columns[4].number_input(

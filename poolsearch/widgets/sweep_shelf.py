@@ -36,14 +36,15 @@ def shelf(names: Sequence[str]) -> None:
         height=min(37 * len(lines) + 40, 420),
         column_config={
             "state": columns.TextColumn("state", width=85),
-            "backbone": columns.TextColumn("backbone", width=120),
-            "data": columns.TextColumn("data", width=108),
             "trials": columns.TextColumn("trials", width=75),
             "accuracy": columns.NumberColumn("best, %", format="%.1f", width=65, help="The best accuracy."),
             "fastest": columns.NumberColumn("fastest, ms", format="%.2f", width=82),
             "started": columns.DatetimeColumn("last start", format="MM-DD HH:mm", width=90),
-            "duration": columns.TextColumn("duration", width=75),
+            "duration": columns.TextColumn("duration", width=80),
+            "backbone": columns.TextColumn("backbone", width=120),
+            "data": columns.TextColumn("data", width=108),
         },
+        column_order=("sweep", "state", "trials", "accuracy", "fastest", "duration", "started", "backbone", "data"),
     )
     chosen = [names[place] for place in table.selection.rows if place < len(names)]
     for line in lines:
@@ -136,6 +137,8 @@ def _rename(name: str) -> None:
 def _delete(name: str) -> None:
     st.text(name)
     st.caption("Its trials, figures and trained weights are removed from this machine. They can't be brought back.")
+    if left := folder.stays(name):
+        st.caption(as_text(left))
     if st.button("Delete it", type="primary", icon=":material/delete:", key="delete-now"):
         try:
             folder.delete(name)

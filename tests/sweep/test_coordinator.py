@@ -2,8 +2,13 @@
 
 import math
 import os
+import shlex
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import pytest
@@ -145,6 +150,24 @@ def test_a_trial_that_hangs_meets_its_limit_and_the_sweep_goes_on(tiny):
     assert outcome.document()["counts"] == {"complete": 4, "failed": 1}
 
 
+def test_a_trial_that_waits_for_room_in_a_cluster_does_not_use_up_its_time(tiny, monkeypatch):
+    monkeypatch.setattr(coordinator, "_NO_ROOM_S", 0.2)
+    limits = tiny.limits.model_copy(update={"trial_s": 0.2, "silent_s": 0.2})
+    room, said = time.monotonic() + 1.5, set()  # the status is written once a second
+
+    class Crowded(ScriptedEngine):
+        def resources(self):
+            there = super().resources()
+            return replace(there, waiting=there.running) if time.monotonic() < room else there
+
+    engine = Crowded(lambda job: done() if time.monotonic() > room else None)
+    config = tiny.model_copy(update={"limits": limits})
+    outcome = run(config, make_engine=lambda *_: engine, on_change=lambda status: said.add(status.message))
+    assert outcome.document()["counts"] == {"complete": 5}
+    assert engine.cancelled == []
+    assert "Trials that wait for room: 2." in said
+
+
 def test_a_trial_that_says_nothing_meets_the_other_limit(tiny):
     limits = tiny.limits.model_copy(update={"silent_s": 0.2})
     started = time.monotonic()
@@ -251,6 +274,25 @@ def test_add_changes_the_number_of_trials_for_good(tiny):
     assert folder.read_config("tiny").trials == 7
 
 
+def test_a_sweep_never_has_more_trials_than_a_study_may(tiny):
+    sweep(with_trials(tiny, 3), lambda job: done(), on_change=steering((1, "add", 99_999)))
+    assert commands.outcome("tiny", "add-0") == (
+        "trials in the config: input should be less than or equal to 100000, got 100002."
+    )
+
+
+def test_extend_changes_the_minutes_for_good(tiny):
+    config = with_trials(tiny, 5, minutes=2.0)
+    sweep(config, lambda job: done(), workers=1, on_change=steering((1, "extend", 3)))
+    assert commands.outcome("tiny", "extend-0") == "The sweep now has 5 minutes."
+    assert folder.read_config("tiny").minutes == 5
+
+
+def test_a_sweep_without_minutes_is_not_extended(tiny):
+    sweep(tiny, lambda job: done(), on_change=steering((1, "extend", 3)))
+    assert commands.outcome("tiny", "extend-0") == ("The budget of 'tiny' is trials, not minutes. Give it more trials.")
+
+
 def test_a_repeated_command_id_does_nothing(tiny):
     def watch(status):
         if status.state == "running" and status.complete >= 1:
@@ -287,7 +329,7 @@ def test_commands_are_refused_in_words(tiny):
     folder.write_config(tiny)
     with pytest.raises(StudyError, match="The sweep 'tiny' is not at work [(]stopped[)]: nothing there can pause."):
         commands.send("tiny", "pause")
-    with pytest.raises(PoolsearchError, match="Unknown command 'halt'. Possible: pause, resume, stop, cancel, add, wo"):
+    with pytest.raises(PoolsearchError, match="Unknown command 'halt'. Possible: pause, resume, stop, cancel, add, ex"):
         commands.send("tiny", "halt")
     with pytest.raises(PoolsearchError, match="The number of workers goes from 1 to 256, got 0."):
         commands.send("tiny", "workers", 0)
@@ -500,6 +542,20 @@ def test_a_deleted_sweep_is_gone_with_its_files(tiny, own_runs):
     assert [path.name for path in own_runs.iterdir()] == []
     with pytest.raises(StudyError, match="There is no sweep called 'tiny'. Sweeps here: none yet."):
         folder.delete("tiny")
+
+
+def test_what_a_deleted_sweep_leaves_in_a_database_elsewhere_can_be_removed_as_it_says(tiny, tmp_path):
+    sweep(tiny, lambda job: done())
+    assert folder.stays("tiny") == ""
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    config = tiny.model_copy(update={"study": "away"})
+    run(config, Options(storage=url), make_engine=lambda *_: ScriptedEngine(lambda job: done()))
+    words, _, command = folder.stays("away").partition(": ")
+    assert words == "Its study stays in the database. Remove it there"
+    folder.delete("away")
+    assert optuna.get_all_study_names(url) == ["away"]
+    subprocess.run([Path(sys.executable).with_name("optuna"), *shlex.split(command)[1:]], check=True)
+    assert optuna.get_all_study_names(url) == []
 
 
 def test_a_sweep_with_a_broken_config_can_be_deleted(tiny, own_runs):

@@ -93,7 +93,7 @@ def test_the_whole_group_killed_20_times_leaves_a_study_that_opens_each_time(hun
         before = completed(own_runs, "hundred")
         process = start(hundred, own_runs, "--workers", "1", "--resume", quiet=True)
         wait_until(lambda: of(own_runs, WORKER))
-        time.sleep(instants.uniform(0, 4))
+        time.sleep(instants.uniform(0, 3))
         ids = [*of(own_runs, COORDINATOR), *of(own_runs, WORKER)]
         kill(ids)
         process.wait(10)

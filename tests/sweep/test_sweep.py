@@ -278,6 +278,6 @@ def test_the_estimate_comes_from_earlier_trials(done):
     measured = launch.estimate(folder.read_config("tiny"))
     assert measured.source == "from 5 trials of 'tiny'"
     assert measured.trials == 5
-    assert 8 < measured.seconds < 60
+    assert launch._START_S < measured.seconds < 60
     in_an_hour = launch.estimate(folder.read_config("tiny").model_copy(update={"trials": 100, "minutes": 60.0}))
     assert in_an_hour.trials == 8  # all Plans of the space
