@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from poolsearch.config import load  # noqa: E402
 from poolsearch.errors import BusyError, PoolsearchError  # noqa: E402
 from poolsearch.rows import SweepStatus  # noqa: E402
-from poolsearch.tables import console, front_table, left_in_words  # noqa: E402
+from poolsearch.tables import console, duration, front_table, left_in_words, of_budget  # noqa: E402
 
 
 class Reporter:
@@ -36,18 +36,18 @@ class Reporter:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
         self.bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
         self.task = self.bar.add_task("sweep", total=None, words="starting the workers")
-        self.done = -1
+        self.said = (-1, "")
 
     def __call__(self, status: SweepStatus) -> None:
         ended = status.complete + status.failed
-        failed = f", {status.failed} failed" if status.failed else ""
-        words = f"{status.complete} of {status.trials} trials{failed}, {status.elapsed_s:.0f} s"
+        words = of_budget(status)
+        words += "" if status.minutes else f", {duration(status.elapsed_s)}"
         words += f", {left_in_words(status.left_s)}" if status.left_s and status.state == "running" else ""
         words += f". {status.message}" if status.message else ""
         self.bar.update(self.task, completed=ended, total=status.trials, description=status.study, words=words)
-        if not self.console.is_terminal and (ended != self.done or status.message):
+        if not self.console.is_terminal and self.said != (ended, status.message):
             print(f"{status.study}: {words}", file=sys.stderr, flush=True)
-        self.done = ended
+        self.said = (ended, status.message)
 
 
 def main(

@@ -26,12 +26,13 @@ _WAIT_S = 10.0  # for the coordinator to carry a command out; it looks twice a s
 def list_(as_json: Json = False) -> None:
     """List all sweeps, newest first: state, trials, name."""
     from poolsearch.sweep import folder
+    from poolsearch.tables import of_budget
 
     rows = [folder.read_status(study) for study in folder.studies()]
     if as_json:
         return show([asdict(row) for row in rows])
     for row in rows:
-        print(f"{row.state:9} {row.complete:5} of {row.trials:5} trials, {row.failed} failed   {row.study}")
+        print(f"{row.state:9} {of_budget(row):24}  {row.study}")
     return None if rows else print("No sweep yet. Start one: python -m poolsearch sweep start CONFIG.toml")
 
 
@@ -40,14 +41,14 @@ def list_(as_json: Json = False) -> None:
 def status(study: Study, as_json: Json = False) -> None:
     """Say where a sweep stands: state, counts, what is at work, time left."""
     from poolsearch.sweep import folder
-    from poolsearch.tables import duration, left_in_words, size
+    from poolsearch.tables import duration, left_in_words, of_budget, size
 
     folder.read_config(study)
     now = folder.read_status(study)
     if as_json:
         return show(asdict(now))
     left = f", {left_in_words(now.left_s)}" if now.alive and now.left_s else ""
-    print(f"{study}: {now.state}, {now.complete} of {now.trials} trials complete, {now.failed} failed")
+    print(f"{study}: {now.state}, {of_budget(now)}")
     print(f"{duration(now.elapsed_s)} at work{left}. {now.message}".rstrip())
     if now.alive and now.workers:
         print(f"{now.workers} workers on {now.device}, {now.cpu_percent or 0:.0f} % CPU, {size(now.memory_bytes or 0)}")

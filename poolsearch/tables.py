@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from poolsearch.config import TRIALS_MOST
 from poolsearch.costs import measured, measured_where
 from poolsearch.inventory_rows import Difference
 from poolsearch.kinds import Kind
-from poolsearch.rows import LayerRow, Site, Totals, TrialRow
+from poolsearch.rows import LayerRow, Site, SweepStatus, Totals, TrialRow
 
 
 def count(number: float) -> str:
@@ -51,11 +52,11 @@ def pixels(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words: 42 s, 3 min 5 s."""
+    """Return a time in words: 42 s, 3 min 5 s, 4 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min" if minutes >= 10 else f"{minutes} min {rest} s"
+    return f"{minutes} min" if minutes >= 10 or not rest else f"{minutes} min {rest} s"
 
 
 def left_in_words(seconds: float) -> str:
@@ -63,6 +64,15 @@ def left_in_words(seconds: float) -> str:
     if seconds < 90:
         return f"about {max(5, round(seconds / 5) * 5):.0f} s left"
     return f"about {round(seconds / 60):.0f} min left"
+
+
+def of_budget(status: SweepStatus) -> str:
+    """Return how much of its budget a sweep has used: "12 of 24 trials, 1 failed", "12 trials, 50 s of 5 min"."""
+    ended = status.complete + status.failed
+    open_end = status.minutes and status.trials >= TRIALS_MOST
+    words = f"{ended} trials" if open_end else f"{ended} of {status.trials} trials"
+    words += f", {duration(status.elapsed_s)} of {duration(60 * status.minutes)}" if status.minutes else ""
+    return f"{words}, {status.failed} failed" if status.failed else words
 
 
 def shape(values: Sequence[int]) -> str:

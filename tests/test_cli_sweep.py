@@ -11,6 +11,7 @@ from poolsearch.config import to_toml
 from poolsearch.rows import SweepStatus
 from poolsearch.sweep import commands, folder
 from poolsearch.sweep.lease import lease
+from poolsearch.tables import of_budget
 
 
 def ask(*words, **more):
@@ -40,13 +41,25 @@ def test_status_says_what_is_at_work(tiny):
     folder.write_config(tiny)
     with lease(folder.folder_of("tiny")):
         folder.write_status(
-            SweepStatus("tiny", "running", 5, complete=3, elapsed_s=12, left_s=8, workers=2, device="CPU")
+            SweepStatus("tiny", "running", 5, complete=3, failed=1, elapsed_s=12, left_s=8, workers=2, device="CPU")
         )
         said = ask("status", "tiny").stdout
-    assert "tiny: running, 3 of 5 trials complete, 0 failed" in said
+    assert "tiny: running, 4 of 5 trials, 1 failed\n" in said
     assert "12 s at work, about 10 s left" in said
     assert "2 workers on CPU" in said
-    assert "tiny: lost, 3 of 5 trials" in ask("status", "tiny").stdout
+    assert "tiny: lost, 4 of 5 trials" in ask("status", "tiny").stdout
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"trials": 24, "complete": 11, "failed": 1}, "12 of 24 trials, 1 failed"),
+        ({"trials": 24, "complete": 12, "minutes": 5.0, "elapsed_s": 50.0}, "12 of 24 trials, 50 s of 5 min"),
+        ({"trials": 100_000, "complete": 12, "minutes": 5.0, "elapsed_s": 95.0}, "12 trials, 1 min 35 s of 5 min"),
+    ],
+)
+def test_the_budget_is_said_in_its_own_unit(fields, words):
+    assert of_budget(SweepStatus("tiny", "running", **fields)) == words
 
 
 def test_a_command_that_nobody_reads_says_so(tiny, monkeypatch):
@@ -98,5 +111,5 @@ def test_a_sweep_in_the_background_is_steered_from_the_shell(tiny, tmp_path):
     assert ask("rename", "steered", "renamed").stdout == "'steered' is 'renamed' now.\n"
     assert ask("resume", "renamed").stdout.startswith("'renamed' is started again.")
     assert wait_for("renamed", "done").complete == 7
-    assert "7 of     7 trials, 0 failed   renamed" in ask("list").stdout
+    assert "7 of 7 trials             renamed\n" in ask("list").stdout
     assert "7 of 7 trials" in ask("log", "renamed").stdout

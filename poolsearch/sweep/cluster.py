@@ -8,34 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import math
-import os
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from poolsearch import files
 from poolsearch.errors import EngineError
 from poolsearch.sweep.cluster_connection import MODEL, chosen, connected, first_line, unheard
+from poolsearch.sweep.cluster_task import Work, attend
 from poolsearch.sweep.engine import LAST, Answer, Job, Resources, ticket
-
-Work = Callable[[Job, str, Callable[[Answer], None]], None]
 
 _PACKAGE = Path(__file__).parents[1]
 _SHARE = 0.001  # of that resource for each job: enough to be placed there, too little to run out
+_TRIES = 3  # for a job whose process dies before it begins: Ray queues jobs behind others, and loses them together
 _HEAD_S = 10.0  # for how long the head may be out of reach; Ray ends a process that it left alone for a minute
 
 
 class RayEngine:
     """Workers wherever a Ray cluster has room. One engine a process, as Ray has one connection a process.
 
-    A lost process or node is answered with "died" and never tried again by Ray: the coordinator counts attempts.
+    A process or node that is lost under a job is answered with "died": the coordinator counts attempts. One that is
+    lost before the job begins is no attempt; the job is given to the cluster again.
     """
 
     def __init__(
@@ -82,8 +77,7 @@ class RayEngine:
 
     def submit(self, job: Job) -> None:
         """Give a job to the cluster; where no node has room, it waits there."""
-        stream = self._remote.remote({**job, "weights": bool(job.get("weights"))}, self._device, self._work)
-        self._jobs.append(_Task(job, stream))
+        self._jobs.append(_Task(job, self._begin(job)))
 
     def poll(self, timeout: float) -> list[Answer]:
         """Return the answers that came within `timeout` seconds, at once when there are some."""
@@ -136,6 +130,10 @@ class RayEngine:
 
     # ------------------------------------------------------------------------------------------------------- within
 
+    def _begin(self, job: Job) -> Any:
+        """Return the stream of what a new task for a job says."""
+        return self._remote.remote({**job, "weights": bool(job.get("weights"))}, self._device, self._work)
+
     def _heard(self, task: _Task) -> list[Answer]:
         """Return what a task said since; its job leaves the list with its last answer."""
         answers: list[Answer] = []
@@ -158,7 +156,14 @@ class RayEngine:
         except StopIteration:
             return task.died("The task ended without an answer.")
         except self._ray.exceptions.RayError as error:
-            return task.died(self._last_words(task, error))
+            if task.node or task.tries == _TRIES or isinstance(error, self._errors_of_ours()):
+                return task.died(self._last_words(task, error))
+            task.stream, task.tries = self._begin(task.job), task.tries + 1
+            return None
+
+    def _errors_of_ours(self) -> tuple[type[Exception], ...]:
+        """Return what is raised before a job begins where its code can't be had: no other process would do better."""
+        return self._ray.exceptions.RayTaskError, self._ray.exceptions.RuntimeEnvSetupError
 
     def _last_words(self, task: _Task, error: Exception) -> str:
         there = {node["NodeID"] for node in self._nodes(age=0)}
@@ -257,6 +262,7 @@ class _Task:
     stream: Any  # yields a reference to each thing that the task says
     node: str = ""  # Ray's id of the node that it is on, once it runs
     where: str = "a process not heard of yet"  # in words
+    tries: int = 1
 
     @property
     def ticket(self) -> Answer:
@@ -268,46 +274,3 @@ class _Task:
 
 def _last_line(error: Exception) -> str:
     return str(error).strip().rpartition("\n")[2]
-
-
-# ------------------------------------------------------------------------------------------------------- on the node
-
-
-def attend(job: Job, device: str, work: Work | None) -> Iterator[Answer]:
-    """Yield where the task is, then what its job says, the trained weights with the last. Runs on a node.
-
-    The work has a thread of its own, so that epochs are heard of while it goes on.
-    """
-    answers: SimpleQueue[Answer] = SimpleQueue()
-    yield _began()
-    with tempfile.TemporaryDirectory(prefix="poolsearch-") as folder:
-        weights = Path(folder) / "weights.safetensors"
-        job = {**job, "weights": str(weights) if job["weights"] else None}
-        threading.Thread(target=_carry_out, args=(work, job, device, answers.put), daemon=True).start()
-        while (said := answers.get())["event"] not in LAST:
-            yield said
-        if weights.exists():
-            content = weights.read_bytes()
-            said |= {"weights_content": content, "weights_sha256": hashlib.sha256(content).hexdigest()}
-    yield said
-
-
-def _began() -> Answer:
-    context = importlib.import_module("ray").get_runtime_context()
-    address = importlib.import_module("ray").util.get_node_ip_address()
-    return {"event": "began", "node": context.get_node_id(), "where": f"process {os.getpid()} on {address}"}
-
-
-def _carry_out(work: Work | None, job: Job, device: str, say: Callable[[Answer], None]) -> None:
-    reason = "The work ended without an answer."
-    try:
-        (work or _answer)(job, device, say)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-    say({**ticket(job), "event": "failed", "kind": "bug", "reason": reason})  # not heard behind a last answer
-
-
-def _answer(job: Job, device: str, say: Callable[[Answer], None]) -> None:
-    from poolsearch.sweep.worker import answer
-
-    answer(job, device, say)

@@ -17,21 +17,21 @@ from typing import Any
 from poolsearch import files
 from poolsearch.config import SweepConfig, to_toml
 from poolsearch.errors import BusyError, PoolsearchError, TrialFailed
-from poolsearch.rows import EpochRow, RunningTrial, SweepStatus
+from poolsearch.rows import EpochRow, SweepStatus
 from poolsearch.sweep import folder, results
 from poolsearch.sweep.clock import WorkClock
 from poolsearch.sweep.control import obey
-from poolsearch.sweep.engine import Answer, Engine, FailureKind, Job, Resources
+from poolsearch.sweep.engine import Answer, Engine, FailureKind, Job
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.proposals import Proposals
 from poolsearch.sweep.space import Space
+from poolsearch.sweep.standing import standing
 from poolsearch.sweep.store import Kept
 from poolsearch.sweep.timing import time_together
 
 ATTEMPTS = 3  # of a trial whose worker dies under it
 _BEGUN = 30  # times a trial is begun at most, when its coordinator dies along with it each time
 _SAME_FAILURES = 10  # in a row, and the sweep stops with their reason
-_NO_ROOM_S = 10.0  # for which a job has waited in a cluster before that is said
 OnChange = Callable[[SweepStatus], None]
 
 
@@ -300,45 +300,13 @@ class Coordinator:
         if not force and now - self.written < 1.0:
             return
         self.written = now
-        there = self.engine.resources()
-        if not message:
-            message = self.full or self.paused or self._no_room(there)
-        self.status = SweepStatus(
-            self.config.study, state, self.config.trials,
-            complete=self.counts["COMPLETE"],
-            failed=self.counts["FAIL"],
-            running=tuple(self._running(number, flight) for number, flight in self.flights.items()),
-            elapsed_s=self._now(),
-            left_s=self._left(),
-            message=message,
-            minutes=self.config.minutes,
-            workers=there.workers, device=there.device, cpu_percent=there.cpu_percent, memory_bytes=there.memory_bytes,
-        )  # fmt: skip
+        self._now()
+        self.status = standing(self, state, message)
         try:
             folder.write_status(self.status)
         except OSError:
             pass  # the disk is full: the study matters, what a page shows does not
         self.on_change(self.status)
-
-    def _no_room(self, there: Resources) -> str:
-        """Say how many trials wait for room in a cluster, when they have for a while."""
-        now = self.clock.now_s
-        count = sum(now - self.flights[n].submitted_s > _NO_ROOM_S for n in there.waiting if n in self.flights)
-        return f"Trials that wait for room: {count}." if count else ""
-
-    def _running(self, number: int, flight: Flight) -> RunningTrial:
-        plan = self.proposals.texts.get(number, "timing")
-        return RunningTrial(number, plan, flight.attempt, self.clock.now_s - flight.begun_s, tuple(flight.curve))
-
-    def _left(self) -> float | None:
-        """Return the seconds that are left, None before three trials have ended."""
-        minutes = self.config.minutes
-        time_left = None if minutes is None else max(0.0, 60 * minutes - self.clock.now_s)
-        if self.finished_now < 3:
-            return time_left
-        each = (self.clock.now_s - self.started_s) / self.finished_now
-        trials_left = each * max(0, self.config.trials - self.counts.total())
-        return trials_left if time_left is None else min(trials_left, time_left)
 
 
 def _figures(answer: Answer) -> dict[str, Any]:

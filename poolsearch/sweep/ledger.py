@@ -7,42 +7,32 @@ brings its worker down is counted even when nobody is left to tell); `result`, o
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-import optuna
 from optuna.distributions import distribution_to_json
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from poolsearch import files
 from poolsearch.config import SweepConfig, parse, to_toml
-from poolsearch.errors import StudyError
+from poolsearch.sweep import results
 from poolsearch.sweep.engine import FailureKind
 from poolsearch.sweep.folder import Options, read_options, result_file
-from poolsearch.sweep.storage import StudyLock, in_words, open_storage, reason_of
+from poolsearch.sweep.patience import Patience
+from poolsearch.sweep.storage import StudyLock, in_words, open_storage
 from poolsearch.sweep.store import Kept, kept, numbered, url_of
 
 _TRIALS, _PARAMS, _ATTRIBUTES = (
     models.BaseModel.metadata.tables[name] for name in ("trials", "trial_params", "trial_user_attributes")
 )
 _PART = 500  # trials
-_KEEP_S = 5.0  # between two looks at whether the study is still ours
 
 T = TypeVar("T")
-_PATIENCE_S = 300  # for a database that does not answer; then the sweep stops, and can be resumed
-
-
-def directions(config: SweepConfig) -> list[Literal["minimize", "maximize"]]:
-    """Return Optuna's direction of each objective."""
-    return ["maximize" if objective == "accuracy" else "minimize" for objective in config.objectives]
 
 
 class Ledger:
@@ -53,7 +43,8 @@ class Ledger:
         self.study, self.on_wait = config.study, on_wait
         self.url = url_of(config.study, options)
         self.name = options.name or read_options(config.study).name or config.study
-        self._lock, self._kept_s = StudyLock(self.url, self.name), time.monotonic()
+        self._lock = StudyLock(self.url, self.name)
+        self._patience = Patience(self.url, self._lock)
         try:
             self._open(config)
         except BaseException:
@@ -66,7 +57,7 @@ class Ledger:
             try:
                 self._id = self._storage.get_study_id_from_name(self.name)
             except KeyError:
-                ways = [StudyDirection[way.upper()] for way in directions(config)]
+                ways = [StudyDirection[way.upper()] for way in results.directions(config)]
                 self._id = self._storage.create_new_study(ways, self.name)
             with self._storage.engine.connect() as connection:
                 self._ids = numbered(connection, self._id)
@@ -106,8 +97,7 @@ class Ledger:
 
     def keep(self) -> None:
         """Make sure, every few seconds, that no other coordinator has the study. Raises BusyError when one has."""
-        if time.monotonic() - self._kept_s > _KEEP_S:
-            self._patiently(lambda: None)
+        self._patience.keep(self.on_wait)
 
     # --------------------------------------------------------------------------------------------------- its trials
 
@@ -197,100 +187,11 @@ class Ledger:
             except OSError:
                 pass  # the disk is what is full: it is in memory still
 
-    # ------------------------------------------------------------------------------------------------------ patience
-
     def _patiently(self, action: Callable[[], T], on_wait: Callable[[str], None] | None = None) -> T:
-        """Return what an action returns, tried again while the database is gone or the disk is full.
-
-        Raises StudyError after five minutes without a database, BusyError when the study was taken meanwhile.
-        """
-
-        def say(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            (on_wait or self.on_wait)(_DISK if error and _full(error) else _GONE)
-
-        def hopeless(state: RetryCallState) -> bool:
-            error = state.outcome.exception() if state.outcome else None
-            return not (error and _full(error)) and stop_after_delay(_PATIENCE_S)(state)
-
-        def held() -> T:
-            self._lock.keep()  # a server that was restarted has forgotten whose the study is
-            self._kept_s = time.monotonic()
-            return action()
-
-        retrying = Retrying(
-            retry=retry_if_exception(lambda error: _gone(error) or _full(error)),
-            wait=wait_exponential(0.2, max=5), stop=hopeless, before_sleep=say, reraise=True,
-        )  # fmt: skip
-        try:
-            return retrying(held)
-        except (SQLAlchemyError, StorageInternalError) as error:
-            raise StudyError(
-                f"The storage '{self.url.render_as_string()}' can't be used any more: {reason_of(error)}. "
-                "The sweep can be resumed when it is back; figures that it could not take wait in the sweep's folder."
-            ) from None
+        return self._patience(action, on_wait or self.on_wait)
 
     def close(self) -> None:
         """Close the connections; SQLite then takes its write-ahead log into the file."""
         self._lock.release()
         self._storage.remove_session()
         self._storage.engine.dispose()
-
-
-_GONE = "The database does not answer. It is tried again for five minutes; figures are kept on the disk meanwhile."
-_DISK = "The disk is full. Nothing is lost: the sweep goes on by itself when there is space."
-
-
-def _cause(error: BaseException) -> BaseException:
-    return error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-
-
-def _full(error: BaseException) -> bool:
-    cause = _cause(error)
-    if not isinstance(cause, OperationalError):
-        return files.is_full(cause)
-    return "disk is full" in str(cause.orig) or getattr(cause.orig, "sqlstate", "") == "53100"  # SQLite's, PostgreSQL's
-
-
-def _gone(error: BaseException) -> bool:
-    cause = _cause(error)
-    if isinstance(cause, DBAPIError) and cause.connection_invalidated:
-        return True
-    return isinstance(cause, OperationalError | InterfaceError)
-
-
-def checked_for_resume(ledger: Ledger, config: SweepConfig, data: str, resume: bool) -> None:
-    """Raise StudyError when a study that is there has other objectives, settings or data, or was not to be resumed."""
-    got, old = ledger.directions(), ledger.config()
-    if got != directions(config):
-        raise StudyError(
-            f"The study '{config.study}' is there already with the directions {', '.join(got)}; this config asks for "
-            f"{', '.join(directions(config))}. Take another study name, or the objectives it was made with."
-        )
-    differ = _differences(old, config) if old else ["config"]
-    if differ:
-        raise StudyError(
-            f"The study '{config.study}' is there already with other settings: {'; '.join(differ)}. "
-            "Take another study name, or the settings it was made with."
-        )
-    if not resume:
-        done = sum(trial.state == "COMPLETE" for trial in ledger.trials())
-        raise StudyError(
-            f"The study '{config.study}' is there already with {done} trials done. "
-            "Continue it with --resume, or take another name with --set study=NAME."
-        )
-    if (before := ledger["data"]) and before != data:
-        raise StudyError(
-            f"The images of '{config.data}' are others than those the study '{config.study}' was made with "
-            f"(SHA-256 {data[:12]}, then {before[:12]}). Its figures could not be compared: take another study name."
-        )
-
-
-def _differences(old: SweepConfig, new: SweepConfig) -> list[str]:
-    """Return what may not change on resume (the budget and the limits may)."""
-    before, after = old.model_dump(), new.model_dump()
-    fixed = [name for name in before if name not in ("trials", "minutes", "limits", "study")]
-    return [f"{name} was {before[name]}, now {after[name]}" for name in fixed if before[name] != after[name]]
-
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)

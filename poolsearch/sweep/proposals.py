@@ -20,7 +20,7 @@ from poolsearch.config import SweepConfig
 from poolsearch.errors import PoolsearchError
 from poolsearch.plan import Plan
 from poolsearch.sweep.front import unbeaten
-from poolsearch.sweep.ledger import directions
+from poolsearch.sweep.results import directions
 from poolsearch.sweep.space import Space, suggest_plan
 
 _REPEATS = 100  # proposals of known Plans in a row before one is drawn evenly instead

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from poolsearch.config import SweepConfig
 from poolsearch.errors import TrialFailed
+
+
+def directions(config: SweepConfig) -> list[Literal["minimize", "maximize"]]:
+    """Return Optuna's direction of each objective."""
+    return ["maximize" if objective == "accuracy" else "minimize" for objective in config.objectives]
 
 
 def values(result: dict[str, Any], config: SweepConfig) -> list[float]:

@@ -21,8 +21,9 @@ from poolsearch.sweep.engine import Engine
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.front import front
 from poolsearch.sweep.lease import lease
-from poolsearch.sweep.ledger import Ledger, checked_for_resume
+from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.local import LocalEngine
+from poolsearch.sweep.resuming import checked_for_resume
 from poolsearch.sweep.space import space_of
 from poolsearch.sweep.turns import turn
 

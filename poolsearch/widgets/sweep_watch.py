@@ -13,7 +13,7 @@ import streamlit as st
 from poolsearch.errors import PoolsearchError
 from poolsearch.rows import SweepStatus, TrialRow
 from poolsearch.sweep import folder
-from poolsearch.tables import duration, left_in_words, size
+from poolsearch.tables import duration, left_in_words, of_budget, size
 from poolsearch.widgets import sweep_orders
 from poolsearch.widgets.cached import rows_of
 from poolsearch.widgets.sweep_orders import as_text
@@ -77,12 +77,10 @@ def progress(status: SweepStatus, answer: str = "") -> None:
     """Draw how much of the budget is used, of trials or of minutes, what the coordinator says, and what it answered."""
     ended = status.complete + status.failed
     share = ended / max(status.trials, 1)
-    words = f"{ended} of {status.trials} trials"
     if status.minutes:
         share = max(share, status.elapsed_s / (60 * status.minutes))
-        words = f"{ended} trials, {duration(status.elapsed_s)} of {duration(60 * status.minutes)}"
     share = 1.0 if status.state == "done" else min(1.0, share)
-    st.progress(share, as_text(" ".join(filter(None, (f"{words}.", status.message, answer)))))
+    st.progress(share, as_text(" ".join(filter(None, (f"{of_budget(status)}.", status.message, answer)))))
     if status.alive and status.silent_s > _SILENT_S:
         st.warning(
             f"The sweep has said nothing for {duration(status.silent_s)}: this machine was asleep, or is very busy.",

@@ -16,7 +16,7 @@ import pytest
 from poolsearch import files
 from poolsearch.errors import BusyError, PoolsearchError, StudyError
 from poolsearch.rows import SweepStatus
-from poolsearch.sweep import clock, commands, coordinator, folder, launch, store
+from poolsearch.sweep import clock, commands, coordinator, folder, launch, standing, store
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.lease import holder, lease
 from poolsearch.sweep.ledger import Ledger
@@ -151,7 +151,7 @@ def test_a_trial_that_hangs_meets_its_limit_and_the_sweep_goes_on(tiny):
 
 
 def test_a_trial_that_waits_for_room_in_a_cluster_does_not_use_up_its_time(tiny, monkeypatch):
-    monkeypatch.setattr(coordinator, "_NO_ROOM_S", 0.2)
+    monkeypatch.setattr(standing, "_NO_ROOM_S", 0.2)
     limits = tiny.limits.model_copy(update={"trial_s": 0.2, "silent_s": 0.2})
     room, said = time.monotonic() + 1.5, set()  # the status is written once a second
 

@@ -27,7 +27,7 @@ from sqlalchemy.pool import NullPool
 
 from poolsearch.config import to_toml
 from poolsearch.errors import BusyError, StudyError
-from poolsearch.sweep import folder, ledger, storage, store
+from poolsearch.sweep import folder, patience, storage, store
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.run import run
@@ -324,7 +324,7 @@ def test_a_trial_whose_commit_was_done_but_not_answered_is_not_added_again(wide,
 
 
 def test_figures_wait_on_the_disk_for_a_server_that_is_gone_for_good(wide, server, database, monkeypatch):
-    monkeypatch.setattr(ledger, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(patience, "_PATIENCE_S", 1.0)
     config = wide.model_copy(update={"trials": 8})
 
     def script(job):
@@ -338,7 +338,7 @@ def test_figures_wait_on_the_disk_for_a_server_that_is_gone_for_good(wide, serve
     finally:
         server.start()
     assert (outcome.status.state, outcome.rows) == ("failed", ())  # nor could the trials be read at the end
-    assert ("paused", ledger._GONE) in [(status.state, status.message) for status in said]
+    assert ("paused", patience.GONE) in [(status.state, status.message) for status in said]
     status = folder.read_status("tiny")
     assert status.state == "failed"
     assert status.message.startswith(f"The storage '{database}' can't be used any more: ")
@@ -466,7 +466,7 @@ def test_a_full_disk_of_the_server_is_told_as_one():
     from psycopg.errors import DiskFull
     from sqlalchemy.exc import OperationalError
 
-    assert ledger._full(OperationalError("insert", {}, DiskFull("could not extend file")))
+    assert patience.full(OperationalError("insert", {}, DiskFull("could not extend file")))
     assert storage.reason_of(OperationalError("insert", {}, DiskFull("could not extend file"))) == (
         "could not extend file"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from poolsearch import files
 from poolsearch.errors import StudyError
-from poolsearch.sweep import folder, ledger, storage, store
+from poolsearch.sweep import folder, patience, results, storage, store
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.run import run
@@ -133,7 +133,7 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(tiny, monkeypatch):
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(RDBStorage, "set_trial_state_values", full)
-    monkeypatch.setattr(ledger, "_PATIENCE_S", 0)  # patience is for a database that is gone, not for a disk
+    monkeypatch.setattr(patience, "_PATIENCE_S", 0)  # patience is for a database that is gone, not for a disk
     outcome = run(
         tiny, on_change=lambda status: words.append((status.state, status.message)),
         make_engine=lambda *_: ScriptedEngine(lambda job: done()),
@@ -174,7 +174,7 @@ def test_a_study_whose_making_was_cut_off_is_made_whole(tiny):
 def _ways(config):
     from optuna.study import StudyDirection
 
-    return [StudyDirection[way.upper()] for way in ledger.directions(config)]
+    return [StudyDirection[way.upper()] for way in results.directions(config)]
 
 
 # ------------------------------------------------------------------------------------------------------------- files
