@@ -14,6 +14,7 @@ import pytest
 
 from poolsearch.config import parse
 from poolsearch.sweep import folder, store
+from poolsearch.sweep.coordinator import ATTEMPTS
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.local import LocalEngine
 from poolsearch.sweep.run import run
@@ -56,6 +57,15 @@ def completed(runs, study):
         return 0
 
 
+def spent(runs, study):
+    """Return whether a trial is on its last attempt: killed under it the worker would make it fail, as it should."""
+    try:
+        running = json.loads((runs / study / "status.json").read_text())["running"]
+    except (OSError, ValueError):
+        return False
+    return any(trial["attempt"] == ATTEMPTS for trial in running)
+
+
 # ---------------------------------------------------------------------------------------------------- kill -9, again
 
 
@@ -67,6 +77,7 @@ def test_a_worker_killed_at_20_random_instants_costs_no_trial(hundred, own_runs,
         before = completed(own_runs, "hundred")
         wait_until(lambda before=before: completed(own_runs, "hundred") > before)  # it gets on between the kills
         time.sleep(instants.uniform(0, 0.8))
+        wait_until(lambda: not spent(own_runs, "hundred"))
         kill([instants.choice(of(own_runs, WORKER))])
     assert process.wait(120) == 0
     whole(config, own_runs)
