@@ -94,10 +94,9 @@ def _load(name: str, size: tuple[int, int, int], clutter: Clutter, seed: int) ->
 @lru_cache(maxsize=1)
 def scans() -> tuple[Tensor, Tensor]:
     """Return scikit-learn's 1,797 digits: images (N, 8, 8) from 0 to 1, labels (N)."""
-    table = np.loadtxt(
-        _embedded("data/digits.csv.gz"), delimiter=",", dtype=np.float32
-    )  # 64 pixels from 0 to 16, label
-    return torch.from_numpy(table[:, :64] / 16).reshape(-1, 8, 8), torch.from_numpy(table[:, 64].astype(np.int64))
+    table = np.loadtxt(_embedded("data/digits.csv.gz"), delimiter=",", dtype=np.float32)
+    pixels, labels = table[:, :64] / 16, table[:, 64].astype(np.int64)  # each pixel from 0 to 16 in the file
+    return torch.from_numpy(pixels).reshape(-1, 8, 8), torch.from_numpy(labels)
 
 
 def _embedded(name: str) -> Path:

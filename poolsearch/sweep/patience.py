@@ -13,7 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from poolsearch import files
 from poolsearch.errors import StudyError
-from poolsearch.sweep.storage import StudyLock, reason_of
+from poolsearch.sweep.storage import StudyLock, cause_of, reason_of
 
 T = TypeVar("T")
 _KEEP_S = 5.0  # between two looks at whether the study is still ours
@@ -68,20 +68,16 @@ GONE = "The database does not answer. It is tried again for five minutes; figure
 DISK = "The disk is full. Nothing is lost: the sweep goes on by itself when there is space."
 
 
-def _cause(error: BaseException) -> BaseException:
-    return error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-
-
 def full(error: BaseException) -> bool:
     """Return whether an error says that the disk is full: the database's, or the system's."""
-    cause = _cause(error)
+    cause = cause_of(error)
     if not isinstance(cause, OperationalError):
         return files.is_full(cause)
     return "disk is full" in str(cause.orig) or getattr(cause.orig, "sqlstate", "") == "53100"  # SQLite's, PostgreSQL's
 
 
 def _gone(error: BaseException) -> bool:
-    cause = _cause(error)
+    cause = cause_of(error)
     if isinstance(cause, DBAPIError) and cause.connection_invalidated:
         return True
     return isinstance(cause, OperationalError | InterfaceError)

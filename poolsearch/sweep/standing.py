@@ -22,14 +22,14 @@ def standing(sweep: Coordinator, state: Any, message: str = "") -> SweepStatus:
         failed=sweep.counts["FAIL"],
         running=_at_work(sweep),
         elapsed_s=sweep.clock.now_s,
-        left_s=left_s(sweep),
+        left_s=_left_s(sweep),
         message=message or sweep.full or sweep.paused or _no_room(sweep, there.waiting),
         minutes=sweep.config.minutes,
         workers=there.workers, device=there.device, cpu_percent=there.cpu_percent, memory_bytes=there.memory_bytes,
     )  # fmt: skip
 
 
-def left_s(sweep: Coordinator) -> float | None:
+def _left_s(sweep: Coordinator) -> float | None:
     """Return the seconds that are left: by the minutes of the budget, and by its trials once three have ended."""
     minutes, now = sweep.config.minutes, sweep.clock.now_s
     time_left = None if minutes is None else max(0.0, 60 * minutes - now)

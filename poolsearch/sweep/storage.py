@@ -188,8 +188,13 @@ def in_words(url: URL) -> Iterator[None]:
 
 def reason_of(error: BaseException) -> str:
     """Return what a database says, out of what SQLAlchemy and Optuna make of it."""
-    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    cause = cause_of(error)
     return _first_line(cause.orig if isinstance(cause, DBAPIError) and cause.orig else cause)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return what SQLAlchemy or a driver raised, out of what Optuna makes of it."""
+    return error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
 
 
 def _first_line(error: BaseException) -> str:
