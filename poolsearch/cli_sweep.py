@@ -120,7 +120,7 @@ def add(
     """Give a sweep more trials, or minutes; one that is not at work starts again."""
     from poolsearch.sweep import folder, launch
 
-    if sent := launch.add(study, 0 if minutes else number, number if minutes else 0, id):
+    if sent := launch.add(study, number, "minutes" if minutes else "trials", id):
         return _print_outcome(study, sent)
     config = folder.read_config(study)
     budget = f"{config.minutes:g} minutes" if minutes else f"{config.trials} trials"

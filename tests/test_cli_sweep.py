@@ -62,6 +62,22 @@ def test_the_budget_is_said_in_its_own_unit(fields, words):
     assert of_budget(SweepStatus("tiny", "running", **fields)) == words
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("0",), "The number of trials to add goes from 1 to 100000, got 0.\n"),
+        (("0", "--minutes"), "The number of minutes to add goes from 1 to 100000, got 0.\n"),
+        (("5", "--minutes"), "The budget of 'tiny' is trials, not minutes. Give it more trials.\n"),
+        (("99999",), "trials in the config: input should be less than or equal to 100000, got 100004.\n"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused(tiny, words, said):
+    folder.write_config(tiny)
+    ended = ask("add", "tiny", *words)
+    assert (ended.exit_code, ended.stderr) == (2, said)
+    assert folder.read_config("tiny") == tiny
+
+
 def test_a_command_that_nobody_reads_says_so(tiny, monkeypatch):
     monkeypatch.setattr("poolsearch.cli_sweep._WAIT_S", 0.3)
     folder.write_config(tiny)

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
+from typing import Literal
 
 from poolsearch import files
 from poolsearch.config import SweepConfig, extended, to_toml
@@ -24,6 +25,7 @@ from poolsearch.sweep.space import Space, space_of
 _ROOT = Path(__file__).parents[2]
 _MACS_PER_SECOND = 8e9  # one core of 2024 in the training loop, until something was measured here
 _START_S = 5  # until the workers have imported torch
+Budget = Literal["trials", "minutes"]
 _children: list[subprocess.Popen[bytes]] = []  # finished ones are reaped, or they would stay as zombies
 
 
@@ -54,13 +56,13 @@ def resume(study: str, id: str = "") -> str:
     return ""
 
 
-def add(study: str, trials: int = 0, minutes: int = 0, id: str = "") -> str:
-    """Return the id of the command that gives a sweep more of either, or "" when one not at work was started again.
+def add(study: str, number: int, what: Budget = "trials", id: str = "") -> str:
+    """Return the id of the command that gives a sweep more budget, or "" when one not at work was started again.
 
     Raises PoolsearchError.
     """
-    command = commands.checked("extend" if minutes else "add", minutes or trials, id)
-    config = extended(folder.read_config(study), trials, minutes)
+    command = commands.checked("extend" if what == "minutes" else "add", number, id)
+    config = extended(folder.read_config(study), **{what: number})
     if folder.read_status(study).alive:
         return commands.send(study, command.do, command.number, command.id)
     folder.write_config(config)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import streamlit as st
 
@@ -70,7 +69,7 @@ def changes(status: SweepStatus) -> None:
         _cancelling(status)
 
 
-def _adding(status: SweepStatus, config: SweepConfig, what: Literal["trials", "minutes"]) -> None:
+def _adding(status: SweepStatus, config: SweepConfig, what: launch.Budget) -> None:
     study, do = status.study, "extend" if what == "minutes" else "add"
     label = f"{what.capitalize()} to add"
     more = int(st.number_input(label, 1, TRIALS_MOST, 8, key=f"more-{what}", persist_state="page"))
@@ -80,7 +79,7 @@ def _adding(status: SweepStatus, config: SweepConfig, what: Literal["trials", "m
         key=f"sweep-{do}",
         help=f"`{launch.in_words('add', study, more, *flag)}`",
         on_click=_add,
-        args=(study, {what: more}, _budget(config), order_id(study, do, more)),
+        args=(study, more, what, _budget(config), order_id(study, do, more)),
     )
 
 
@@ -115,14 +114,14 @@ def _order(study: str, do: str, number: int, id: str) -> None:
     _say(study, go)
 
 
-def _add(study: str, more: dict[str, int], seen: str, id: str) -> None:
+def _add(study: str, number: int, what: launch.Budget, seen: str, id: str) -> None:
     """Add trials or minutes to a sweep, unless its budget is no longer the one that the visitor saw."""
 
     def go() -> None:
         there = _budget(folder.read_config(study))
         if there != seen:
             raise PoolsearchError(f"The sweep has {there} by now, not {seen}. Nothing was added.")
-        if sent := launch.add(study, **more, id=id):
+        if sent := launch.add(study, number, what, id):
             st.session_state[_SENT] = (study, sent)
 
     _say(study, go)
