@@ -83,7 +83,7 @@ def main(
     except PoolsearchError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
-    console().print(front_table(outcome.rows))
+    console().print(front_table(outcome.rows, settings.objectives))
     print(json.dumps(outcome.document()), flush=True)
     if outcome.status.state == "stopped":
         raise typer.Exit(130)

@@ -15,11 +15,12 @@ if study is None:
 @st.fragment(run_every=pareto.refresh(study))
 def chart() -> None:
     """Draw the front and the trial that is open; new trials come in while the sweep runs."""
-    rows, words = pareto.rows_and_words(study)
+    rows, words, objectives = pareto.rows_and_words(study)
     chosen = pareto.chosen(rows)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        figure = trial_figures.pareto(rows, chosen.number if chosen else None, variants.dark())
+        number = chosen.number if chosen else None
+        figure = trial_figures.pareto(rows, number, variants.dark(), objectives=objectives)
         st.plotly_chart(figure, key="front", on_select=pareto.picked, selection_mode="points",
                         config={"displayModeBar": False}, theme=None)  # fmt: skip
         st.caption(words)

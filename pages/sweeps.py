@@ -35,12 +35,13 @@ def live() -> None:
         st.warning(sweep_orders.as_text(broken), icon=":material/broken_image:")
         return
     sweep_watch.progress(status, sweep_orders.answer(study))
-    sweep_watch.metrics(status, rows)
+    objectives = sweep_watch.objectives(study)
+    sweep_watch.metrics(status, rows, objectives)
     st.caption(sweep_watch.counts(status, rows))
     with st.grid(2, min_column_width=560):
         with st.container():
-            sweep_trials.trials(status, rows)
-        figure = trial_figures.pareto(rows, None, variants.dark(), 400)
+            sweep_trials.trials(status, rows, objectives)
+        figure = trial_figures.pareto(rows, None, variants.dark(), 400, objectives)
         st.plotly_chart(figure, key="live-front", config={"displayModeBar": False}, theme=None)
     sweep_trials.failures(rows)
     sweep_trials.how_it_runs(status)

@@ -17,6 +17,7 @@ from poolsearch.config import TRIALS_MOST
 from poolsearch.costs import measured, measured_where
 from poolsearch.inventory_rows import Difference
 from poolsearch.kinds import Kind
+from poolsearch.objectives import OBJECTIVES, USUAL
 from poolsearch.rows import LayerRow, Site, SweepStatus, Totals, TrialRow
 
 
@@ -214,16 +215,16 @@ def change(mine: float, theirs: float) -> str:
     return f"{percent:+.1f} %" if abs(percent) >= 0.05 else "below 0.1 %"
 
 
-def front_table(rows: Sequence[TrialRow]) -> Table:
-    """Return the front, fastest first, and the published network beside it."""
-    table = _table("Pareto front (* the published network, - beaten)", (), ("trial", "latency", "accuracy"))
+def front_table(rows: Sequence[TrialRow], objectives: Sequence[str] = USUAL) -> Table:
+    """Return the front in a sweep's objectives, fastest first, and the published network beside it."""
+    shown = [OBJECTIVES[name] for name in dict.fromkeys(("latency_ms", *objectives, "accuracy"))]
+    title = "Pareto front (* the published network, - beaten)"
+    table = _table(title, (), ("trial", *(objective.label.lower() for objective in shown)))
     table.add_column("plan", overflow="fold")
-    shown = [row for row in rows if row.state == "complete" and (row.on_front or row.published)]
-    for row in sorted(shown, key=lambda row: row.latency_ms or 0):
+    found = [row for row in rows if row.state == "complete" and (row.on_front or row.published)]
+    for row in sorted(found, key=lambda row: row.latency_ms or 0):
         mark = ("*" if row.published else "") + ("" if row.on_front else "-")
-        latency = f"{row.latency_ms:.2f} ms" if row.latency_ms is not None else ""
-        accuracy = f"{100 * row.accuracy:.1f} %" if row.accuracy is not None else ""
-        table.add_row(f"{mark}{row.number}", latency, accuracy, str(row.plan))
+        table.add_row(f"{mark}{row.number}", *(one.shown(one.of(row)) for one in shown), str(row.plan))
     return table
 
 

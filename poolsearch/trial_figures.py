@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from poolsearch.figures import blank, empty, palette
+from poolsearch.objectives import USUAL, Objective, axes
 from poolsearch.rows import TrialRow
 from poolsearch.sweep.front import front
 
@@ -15,68 +16,78 @@ _LIGHT = ("#0072B2", "#D55E00", "#56B4E9", "#882255", "#A0A7AE", "#332288")
 _DARK = ("#56B4E9", "#F08A3C", "#F0E442", "#8C7AE6", "#C6CDD4", "#B07AA1")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")  # colour is never the only mark
 _DASHES = ("solid", "dot", "dash", "dashdot", "longdash", "longdashdot")
-_HOVER = "trial %{customdata}: %{y:.1%}, %{x:.2f} ms<br>%{text}"
 MOST_FRONTS = len(_SYMBOLS)
 
 
-def pareto(rows: Sequence[TrialRow], chosen: int | None = None, dark: bool = False, height: int = 430) -> go.Figure:
-    """Return latency against accuracy: the front as steps, beaten trials as rings, the published network a diamond.
+Axes = tuple[Objective, Objective]  # along x, along y
 
-    Bars show the 95 % interval of the median. Every point carries its trial number as customdata.
+
+def pareto(
+    rows: Sequence[TrialRow],
+    chosen: int | None = None,
+    dark: bool = False,
+    height: int = 430,
+    objectives: Sequence[str] = USUAL,
+) -> go.Figure:
+    """Return latency against the sweep's other objective: the front as steps, beaten trials as rings, the published
+    network a diamond.
+
+    Bars show the 95 % interval of the median. Every point carries its trial number as customdata. A front in more than
+    two figures has no steps: seen in two of them it is no staircase.
     """
-    colours = palette(dark)
+    colours, along = palette(dark), axes(objectives)
     figure = blank("", height, dark)
-    done = [row for row in rows if row.accuracy is not None and row.latency_ms is not None]
+    done = [row for row in rows if all(objective.of(row) is not None for objective in along)]
     if not done:
         return empty(figure, "No finished trials yet.")
     best = front(done)
-    beaten = [row for row in done if not row.on_front]
-    published = [row for row in done if row.published]
-    _steps(figure, best, colours)
-    _points(
-        figure,
-        "Beaten",
-        beaten,
-        chosen,
-        {"symbol": "circle-open", "size": 11, "color": colours["grey"], "line": {"width": 2}},
-    )
-    _points(figure, "On the front", best, chosen, {"symbol": "circle", "size": 15, "color": colours["b"]})
+    if len(objectives) == 2:
+        _steps(figure, best, along, colours)
+    grey = {"symbol": "circle-open", "size": 11, "color": colours["grey"], "line": {"width": 2}}
     diamond = {"symbol": "diamond-open", "size": 22, "color": colours["a"], "line": {"width": 3}}
-    _points(figure, "Published network", published, chosen, diamond)
-    _axes(figure, done)
+    _points(figure, "Beaten", [row for row in done if not row.on_front], along, chosen, grey)
+    _points(figure, "On the front", best, along, chosen, {"symbol": "circle", "size": 15, "color": colours["b"]})
+    _points(figure, "Published network", [row for row in done if row.published], along, chosen, diamond)
+    _axes(figure, done, along)
     figure.update_layout(clickmode="event+select", hovermode="closest", uirevision="keep")
     return figure
 
 
-def pareto_ranges(rows: Sequence[TrialRow]) -> tuple[list[float], list[float]]:
-    """Return (latency, accuracy) axis ranges with some room, so that new trials seldom move the picture."""
-    ms = [row.latency_ms for row in rows if row.latency_ms is not None]
-    accuracy = [row.accuracy for row in rows if row.accuracy is not None]
-    wide, tall = max(max(ms) - min(ms), 0.1 * max(ms)), max(max(accuracy) - min(accuracy), 0.02)
-    y = [max(0.0, min(accuracy) - 0.08 * tall), min(1.005, max(accuracy) + 0.1 * tall)]
-    return [max(0.0, min(ms) - 0.1 * wide), max(ms) + 0.08 * wide], y
+def pareto_ranges(rows: Sequence[TrialRow], along: Axes | None = None) -> tuple[list[float], list[float]]:
+    """Return the ranges of both axes with some room, so that new trials seldom move the picture."""
+    x, y = along or axes()
+    across = [value for row in rows if (value := x.of(row)) is not None]
+    up = [value for row in rows if (value := y.of(row)) is not None]
+    wide, tall = max(max(across) - min(across), 0.1 * max(across)), max(max(up) - min(up), 0.02)
+    most = max(up) + 0.1 * tall
+    top = min(1.005, most) if y.field == "accuracy" else most
+    return [max(0.0, min(across) - 0.1 * wide), max(across) + 0.08 * wide], [max(0.0, min(up) - 0.08 * tall), top]
 
 
-def _axes(figure: go.Figure, rows: Sequence[TrialRow]) -> None:
-    x, y = pareto_ranges(rows)
-    figure.update_xaxes(title={"text": "latency, ms (lower is better)"}, range=x, showgrid=False)
-    figure.update_yaxes(title={"text": "accuracy (higher is better)"}, range=y, tickformat=".3~p")
+def _axes(figure: go.Figure, rows: Sequence[TrialRow], along: Axes) -> None:
+    across, up = pareto_ranges(rows, along)
+    figure.update_xaxes(title={"text": along[0].axis}, range=across, showgrid=False)
+    figure.update_yaxes(title={"text": along[1].axis}, range=up, tickformat=along[1].ticks)
 
 
-def _plans(rows: Sequence[TrialRow]) -> list[str]:
-    """Return each Plan for a hover text, a line a site."""
-    return ["<br>".join(str(row.plan).replace(": ", ";").split(";")) for row in rows]
+def _plans(rows: Sequence[TrialRow], along: Axes) -> list[str]:
+    """Return a hover text for each trial: both figures, then its Plan, a line a site."""
+    figures = [
+        f"trial {row.number}: {along[1].shown(along[1].of(row))}, {along[0].shown(along[0].of(row))}" for row in rows
+    ]
+    plans = ["<br>".join(str(row.plan).replace(": ", ";").split(";")) for row in rows]
+    return [f"{words}<br>{plan}" for words, plan in zip(figures, plans, strict=True)]
 
 
-def _steps(figure: go.Figure, best: Sequence[TrialRow], colours: dict[str, str]) -> None:
+def _steps(figure: go.Figure, best: Sequence[TrialRow], along: Axes, colours: dict[str, str]) -> None:
     figure.add_scatter(
-        x=[row.latency_ms for row in best], y=[row.accuracy for row in best], mode="lines",
+        x=[along[0].of(row) for row in best], y=[along[1].of(row) for row in best], mode="lines",
         line={"shape": "hv", "color": colours["b"], "width": 2}, showlegend=False, hoverinfo="skip",
     )  # fmt: skip
 
 
 def _points(
-    figure: go.Figure, name: str, rows: Sequence[TrialRow], chosen: int | None, marker: dict[str, object]
+    figure: go.Figure, name: str, rows: Sequence[TrialRow], along: Axes, chosen: int | None, marker: dict[str, object]
 ) -> None:
     numbers = [row.number for row in rows]
     selected = [numbers.index(chosen)] if chosen in numbers else ([] if chosen is not None else None)
@@ -88,8 +99,8 @@ def _points(
             "arrayminus": [(row.latency_ms or 0) - (row.latency_low_ms or 0) for row in rows],
         }  # fmt: skip
     figure.add_scatter(
-        x=[row.latency_ms for row in rows],
-        y=[row.accuracy for row in rows],
+        x=[along[0].of(row) for row in rows],
+        y=[along[1].of(row) for row in rows],
         name=name,
         mode="markers",
         marker=marker,
@@ -97,17 +108,19 @@ def _points(
         error_x=errors,
         selectedpoints=selected,
         unselected={"marker": {"opacity": 0.55}},
-        text=_plans(rows),
-        hovertemplate=_HOVER + "<extra></extra>",
+        text=_plans(rows, along),
+        hovertemplate="%{text}<extra></extra>",
     )
 
 
-def fronts(named: Sequence[tuple[str, Sequence[TrialRow]]], dark: bool = False) -> go.Figure:
-    """Return the fronts of up to six sweeps in one figure, latency against accuracy; each with a colour and a symbol.
+def fronts(
+    named: Sequence[tuple[str, Sequence[TrialRow]]], dark: bool = False, objectives: Sequence[str] = USUAL
+) -> go.Figure:
+    """Return the fronts of up to six sweeps in one figure, all by the same objectives; each with a colour and a symbol.
 
     Sweeps without a finished trial have no points; their names are left out.
     """
-    figure = blank("", 430, dark)
+    figure, along = blank("", 430, dark), axes(objectives)
     marks = list(zip(_DARK if dark else _LIGHT, _SYMBOLS, _DASHES, strict=True))
     finished: list[TrialRow] = []
     for (name, rows), (colour, symbol, dash) in zip(named, marks, strict=False):
@@ -116,19 +129,19 @@ def fronts(named: Sequence[tuple[str, Sequence[TrialRow]]], dark: bool = False) 
         if not best:
             continue
         figure.add_scatter(
-            x=[row.latency_ms for row in best],
-            y=[row.accuracy for row in best],
+            x=[along[0].of(row) for row in best],
+            y=[along[1].of(row) for row in best],
             name=name,
             mode="lines+markers",
             line={"shape": "hv", "color": colour, "width": 2, "dash": dash},
             marker={"symbol": symbol, "size": 12, "color": colour},
             customdata=[row.number for row in best],
-            text=_plans(best),
-            hovertemplate=f"{_HOVER}<extra>{name}</extra>",
+            text=_plans(best, along),
+            hovertemplate=f"%{{text}}<extra>{name}</extra>",
         )
     if not finished:
         return empty(figure, "No finished trials yet.")
-    _axes(figure, finished)
+    _axes(figure, finished, along)
     figure.update_layout(hovermode="closest", showlegend=True)
     return figure
 

@@ -19,6 +19,7 @@ FLOORS = {
         "plan",
         "windows",
         "rows",
+        "objectives",
         "inventory_rows",
         "config",
         "tables",

@@ -13,10 +13,12 @@ from streamlit.testing.v1 import AppTest
 
 from poolsearch.config import parse
 from poolsearch.errors import PoolsearchError
+from poolsearch.objectives import OBJECTIVES, USUAL
 from poolsearch.plan import Plan
 from poolsearch.rows import EpochRow, RunningTrial, SweepStatus, TrialRow
 from poolsearch.surgery import find_sites
 from poolsearch.sweep import commands, folder, launch, store
+from poolsearch.sweep.front import mark_front
 from poolsearch.sweep.lease import lease
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.proposals import Proposals
@@ -58,7 +60,7 @@ def unescaped(text):
 
 
 def study(config, figures=((0.8, 2.0), (0.9, 3.0)), failed=(), **fields):
-    """Write a sweep as a coordinator would have: an accuracy and a latency a trial, then the failures."""
+    """Write a sweep as a coordinator would have: accuracy and latency (and loss) a trial, then the failures."""
     folder.write_config(config)
     ledger, space = Ledger(config, folder.Options()), space_of(config)
     proposals = Proposals(config, space)
@@ -71,14 +73,16 @@ def study(config, figures=((0.8, 2.0), (0.9, 3.0)), failed=(), **fields):
             ledger.fail(number, *outcome)
             proposals.tell(number, None)
             continue
-        accuracy, ms = outcome
+        accuracy, ms, loss = (*outcome, 1.0)[:3]
+        traded = {"accuracy": accuracy, "loss": loss, "latency_ms": ms}
+        values = [traded[name] for name in config.objectives]
         epoch = {"epoch": 1, "train_loss": 1.0, "loss": 1.0, "accuracy": accuracy}
         timing = {"ms": ms, "low_ms": ms, "high_ms": ms}
         ledger.complete(
-            number, [accuracy, ms],
-            {"accuracy": accuracy, "loss": 1.0, "latency": timing, "seconds": 3.0, "curve": [epoch]},
+            number, values,
+            {"accuracy": accuracy, "loss": loss, "latency": timing, "seconds": 3.0, "curve": [epoch]},
         )  # fmt: skip
-        proposals.tell(number, [accuracy, ms])
+        proposals.tell(number, values)
     ledger.close()
     status = SweepStatus(config.study, "done", config.trials, complete=len(figures), failed=len(failed), elapsed_s=65)
     folder.write_status(replace(status, **fields))
@@ -506,6 +510,64 @@ def test_a_front_point_opens_as_variant_a_with_its_trained_weights(tiny):
     press(at, "open-a")
     assert at.query_params["a"] in (str(row.plan), [str(row.plan)])
     assert at.query_params["aw"] in ("tiny/1", ["tiny/1"])
+
+
+def figure_of(at):
+    return json.loads(at.get("plotly_chart")[0].proto.spec)
+
+
+def test_a_sweep_that_trades_loss_shows_the_front_in_loss(tiny):
+    # by loss trial 1 beats trial 0 (0.9 below 1.2, and faster), though trial 0 is the more accurate
+    by_loss = tiny.model_copy(update={"objectives": ("loss", "latency_ms")})
+    study(by_loss, figures=[(0.9, 3.0, 1.2), (0.8, 2.0, 0.9), (0.7, 1.0, 1.5)])
+    at = page("pareto", sweep="tiny", trial="0")
+    assert "2 of 3 trials are on the front" in words(at)
+    assert "Loss: mean cross-entropy on validation images" in unescaped(words(at))
+    figure = figure_of(at)
+    assert figure["layout"]["yaxis"]["title"]["text"] == "loss (lower is better)"
+    drawn = {trace["name"]: trace for trace in figure["data"] if "name" in trace}
+    assert (drawn["On the front"]["customdata"], drawn["On the front"]["y"]) == ([2, 1], [1.5, 0.9])
+    assert (drawn["Beaten"]["customdata"], drawn["Beaten"]["y"]) == ([0], [1.2])
+    assert drawn["Beaten"]["text"][0].startswith("trial 0: 1.200, 3.00 ms<br>")
+    assert {metric.label: metric.value for metric in at.metric}["Loss"] == "1.200"
+    at = page(sweep="tiny", pane="Watch")
+    assert {metric.label: metric.value for metric in at.metric}["Lowest loss"] == "0.900"
+    lines = {line["trial"]: line for line in at.dataframe[0].value.to_dict("records")}
+    assert [(lines[n]["state"], lines[n]["loss"]) for n in (0, 1, 2)] == [
+        ("complete", 1.2), ("on the front", 0.9), ("on the front", 1.5),
+    ]  # fmt: skip
+    assert figure_of(at)["layout"]["yaxis"]["title"]["text"] == "loss (lower is better)"
+
+
+def test_the_small_curve_shows_the_best_so_far_not_each_trial():
+    plan = Plan("a", (1, 8, 8))
+    rows = [
+        TrialRow(n, "complete", plan, accuracy=accuracy, latency_ms=ms)
+        for n, (accuracy, ms) in enumerate([(0.5, 3.0), (0.25, 4.0), (0.75, 2.0), (0.5, 5.0)])
+    ]
+    assert sweep_watch.best_so_far(OBJECTIVES["accuracy"], rows) == [50, 50, 75, 75]  # percent
+    assert sweep_watch.best_so_far(OBJECTIVES["latency_ms"], rows) == [3, 3, 2, 2]  # ms
+
+
+def test_sweeps_that_traded_different_figures_are_compared_by_those_that_all_have(tiny):
+    study(tiny, figures=[(0.9, 3.0, 1.2), (0.8, 2.0, 0.9)])
+    rows = store.trial_rows("tiny")
+    by_loss = mark_front(rows, ("loss", "latency_ms"))
+    assert [row.on_front for row in by_loss] == [False, True]
+    traded, compared = sweep_shelf.comparable([("a", rows, USUAL), ("b", by_loss, ("loss", "latency_ms"))])
+    assert traded == USUAL
+    assert [[row.on_front for row in found] for _, found in compared] == [[True, True], [True, True]]
+    traded, compared = sweep_shelf.comparable([("a", by_loss, ("loss", "latency_ms"))] * 2)
+    assert traded == ("loss", "latency_ms")
+    assert [[row.on_front for row in found] for _, found in compared] == [[False, True], [False, True]]
+
+
+def test_the_most_accurate_of_a_sweep_is_looked_for_among_all_its_trials(tiny):
+    study(tiny, figures=[(0.9, 3.0, 1.2), (0.8, 2.0, 0.9)])
+    status, rows = folder.read_status("tiny"), mark_front(store.trial_rows("tiny"), ("loss", "latency_ms"))
+    lines = {line[" "]: line["tiny"] for line in sweep_shelf.best_figures([("tiny", status, rows)])}
+    assert lines["most accurate"] == "90.0 %, 3.00 ms (trial 0)"
+    assert lines["fastest"] == "80.0 %, 2.00 ms (trial 1)"
 
 
 def test_a_failed_trial_shows_its_kind_and_reason(tiny):

@@ -8,36 +8,36 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from poolsearch.objectives import OBJECTIVES
 from poolsearch.rows import TrialRow
 
 
 def unbeaten(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return, for rows of two figures that should be small, whether no other row is as good in both and better in one.
+    """Return, for rows of figures that should all be small, which of them no other row beats: bool, (rows,).
 
-    In the order of the first figure (then the second) a row is unbeaten when its second is below all before it;
-    equals keep each other.
+    A row beats another when it is as good in every figure and better in one; equals keep each other. Row by row, what
+    it beats is dropped: as many passes as there are rows on the front.
     """
+    left, place = np.arange(len(values)), 0
+    while place < len(left):
+        own = values[left[place]]
+        beaten = (values[left] >= own).all(axis=1) & (values[left] > own).any(axis=1)
+        place = int((~beaten[:place]).sum()) + 1
+        left = left[~beaten]
     keep = np.zeros(len(values), dtype=bool)
-    order = np.lexsort((values[:, 1], values[:, 0]))
-    best, last = np.inf, -1
-    for index in order:
-        if values[index, 1] < best:
-            best, last = values[index, 1], index
-            keep[index] = True
-        elif last >= 0 and (values[index] == values[last]).all():
-            keep[index] = True
+    keep[left] = True
     return keep
 
 
 def losses(row: TrialRow, objectives: Sequence[str]) -> tuple[float, ...] | None:
     """Return a trial's figures with small being good, or None when one is missing."""
-    signed = {
-        "accuracy": None if row.accuracy is None else -row.accuracy,
-        "loss": row.loss,
-        "latency_ms": row.latency_ms,
-    }
-    values = tuple(signed[name] for name in objectives)
-    return None if any(value is None for value in values) else values  # type: ignore[return-value]
+    found = []
+    for objective in (OBJECTIVES[name] for name in objectives):
+        value = objective.of(row)
+        if value is None:
+            return None
+        found.append(-value if objective.higher_is_better else value)
+    return tuple(found)
 
 
 def mark_front(rows: Sequence[TrialRow], objectives: Sequence[str]) -> tuple[TrialRow, ...]:

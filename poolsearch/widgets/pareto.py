@@ -8,6 +8,7 @@ import streamlit as st
 
 from poolsearch.errors import PoolsearchError
 from poolsearch.kinds import KINDS
+from poolsearch.objectives import OBJECTIVES, USUAL, axes
 from poolsearch.rows import TrialRow
 from poolsearch.surgery import find_sites
 from poolsearch.sweep import folder
@@ -36,21 +37,25 @@ def refresh(study: str) -> str | None:
     return "2s" if is_alive(study) else None
 
 
-def rows_and_words(study: str) -> tuple[tuple[TrialRow, ...], str]:
-    """Return the trials of a sweep, and one sentence on how the picture came about; or why there are none."""
+def rows_and_words(study: str) -> tuple[tuple[TrialRow, ...], str, tuple[str, ...]]:
+    """Return the trials of a sweep, how the picture came about in words (or why there is none), and its objectives."""
     try:
         rows, config = rows_of(study), folder.read_config(study)
     except PoolsearchError as error:
-        return (), as_text(str(error))
+        return (), as_text(str(error)), USUAL
     done = [row for row in rows if row.state == "complete"]
     if len(done) < 3:
-        return rows, f"{len(done)} trials are finished; a front says something from three on."
+        words = f"{len(done)} trials are finished; a front says something from three on."
+        return rows, words, config.objectives
     best = sum(row.on_front for row in rows)
     timing = f"{config.latency.calls} calls, batch {config.latency.batch}, one thread"
-    return rows, (
+    figure = axes(config.objectives)[1]
+    meant = {"accuracy": "top-1", "loss": "mean cross-entropy"}[figure.field]
+    words = (
         f"{best} of {len(done)} trials are on the front. Latency: median of {timing}, "
-        f"its 95 % interval as bars. Accuracy: top-1 on validation images, seed {config.seed}."
+        f"its 95 % interval as bars. {figure.label}: {meant} on validation images, seed {config.seed}."
     )
+    return rows, words, config.objectives
 
 
 def chosen(rows: Sequence[TrialRow]) -> TrialRow | None:
@@ -80,10 +85,11 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
     with st.container(horizontal=True):
         st.metric(
             "Accuracy",
-            "–" if row.accuracy is None else f"{100 * row.accuracy:.1f} %",
+            OBJECTIVES["accuracy"].shown(row.accuracy),
             help=None if row.test_accuracy is None else f"{100 * row.test_accuracy:.1f} % on the test images",
         )
-        st.metric("Latency", "–" if row.latency_ms is None else f"{row.latency_ms:.2f} ms")
+        st.metric("Loss", OBJECTIVES["loss"].shown(row.loss), help="mean cross-entropy on the validation images")
+        st.metric("Latency", OBJECTIVES["latency_ms"].shown(row.latency_ms))
         st.metric("Trained in", "–" if row.seconds is None else duration(row.seconds))
     if row.reason:
         st.warning(as_text(row.reason), title=f"It failed: {row.kind}" if row.kind else "It failed")

@@ -9,9 +9,10 @@ from typing import Any
 import streamlit as st
 
 from poolsearch.errors import PoolsearchError
+from poolsearch.objectives import OBJECTIVES, USUAL
 from poolsearch.rows import SweepStatus, TrialRow
 from poolsearch.sweep import folder
-from poolsearch.sweep.front import front
+from poolsearch.sweep.front import mark_front
 from poolsearch.tables import duration
 from poolsearch.trial_figures import MOST_FRONTS, fronts
 from poolsearch.widgets.cached import rows_of
@@ -169,11 +170,25 @@ def _compare(names: Sequence[str]) -> None:
             icon=":material/compare_arrows:",
         )
     with st.grid(2, min_column_width=520):
-        figure = fronts([(name, rows) for name, _, rows, _ in found], dark())
+        traded, compared = comparable([(name, rows, config["objectives"]) for name, _, rows, config in found])
+        figure = fronts(compared, dark(), traded)
         st.plotly_chart(figure, key="fronts", config={"displayModeBar": False}, theme=None)
         lines = differing([(name, config) for name, _, _, config in found])
         lines += best_figures([(name, status, rows) for name, status, rows, _ in found])
         st.dataframe(lines, hide_index=True, column_config={_FIRST: "what differs"}, key="differences")
+
+
+def comparable(
+    sweeps: Sequence[tuple[str, Sequence[TrialRow], Sequence[str]]],
+) -> tuple[Sequence[str], list[tuple[str, Sequence[TrialRow]]]]:
+    """Return the objectives in which several sweeps can be compared, and their trials with the front in those.
+
+    Sweeps that traded different figures are compared by the usual ones, which every trial has.
+    """
+    kinds = {tuple(sorted(objectives)) for _, _, objectives in sweeps}
+    if len(kinds) == 1:
+        return sweeps[0][2], [(name, rows) for name, rows, _ in sweeps]
+    return USUAL, [(name, mark_front(rows, USUAL)) for name, rows, _ in sweeps]
 
 
 def differing(configs: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, str]]:
@@ -201,13 +216,13 @@ def best_figures(sweeps: Sequence[tuple[str, SweepStatus, Sequence[TrialRow]]]) 
         for what in ("trials complete", "trials failed", "most accurate", "fastest", "published network", "elapsed")
     ]
     for name, status, rows in sweeps:
-        best = front(rows)
-        published = next((row for row in rows if row.published and row.state == "complete"), None)
+        done = [row for row in rows if row.state == "complete"]
+        published = next((row for row in done if row.published), None)
         words = (
             str(status.complete),
             str(status.failed),
-            _in_words(max(best, key=lambda row: row.accuracy or 0) if best else None),
-            _in_words(best[0] if best else None),
+            _in_words(OBJECTIVES["accuracy"].best_of(done)),
+            _in_words(OBJECTIVES["latency_ms"].best_of(done)),
             _in_words(published),
             duration(status.elapsed_s),
         )
@@ -219,4 +234,5 @@ def best_figures(sweeps: Sequence[tuple[str, SweepStatus, Sequence[TrialRow]]]) 
 def _in_words(row: TrialRow | None) -> str:
     if row is None or row.accuracy is None or row.latency_ms is None:
         return "–"
-    return f"{100 * row.accuracy:.1f} %, {row.latency_ms:.2f} ms (trial {row.number})"
+    figures = (OBJECTIVES[name].shown(OBJECTIVES[name].of(row)) for name in USUAL)
+    return f"{', '.join(figures)} (trial {row.number})"

@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from poolsearch.errors import PoolsearchError
+from poolsearch.objectives import USUAL
 from poolsearch.rows import SweepStatus, TrialRow
 from poolsearch.sweep import launch
 from poolsearch.tables import csv_text, duration
@@ -21,8 +22,13 @@ _SHOWN = 100  # the newest: each look sends the whole table to the browser
 _NAMES = tuple(field.name for field in fields(TrialRow) if field.name not in ("plan", "curve"))
 
 
-def table_rows(status: SweepStatus, rows: Sequence[TrialRow]) -> list[dict[str, Any]]:
-    """Return the newest trials as lines of a table; those at work have the learning curve that they have so far."""
+def table_rows(
+    status: SweepStatus, rows: Sequence[TrialRow], objectives: Sequence[str] = USUAL
+) -> list[dict[str, Any]]:
+    """Return the newest trials as lines of a table; those at work have the learning curve that they have so far.
+
+    A figure other than accuracy and latency has a column where the sweep trades it.
+    """
     at_work = {trial.number: trial for trial in status.running}
     begun = sorted((row for row in rows if row.state != "waiting"), key=lambda row: -row.number)[:_SHOWN]
     lines = []
@@ -38,6 +44,7 @@ def table_rows(status: SweepStatus, rows: Sequence[TrialRow]) -> list[dict[str, 
                 "state": state,
                 "accuracy, %": None if row.accuracy is None else 100 * row.accuracy,
                 "latency, ms": row.latency_ms,
+                **({"loss": row.loss} if "loss" in objectives else {}),
                 "learning": [epoch.accuracy for epoch in curve] or None,
                 "changes": row.reason or str(row.plan).partition(": ")[2] or "none: the published network",
             }
@@ -45,9 +52,9 @@ def table_rows(status: SweepStatus, rows: Sequence[TrialRow]) -> list[dict[str, 
     return lines
 
 
-def trials(status: SweepStatus, rows: Sequence[TrialRow]) -> None:
+def trials(status: SweepStatus, rows: Sequence[TrialRow], objectives: Sequence[str] = USUAL) -> None:
     """Draw the newest trials, newest first."""
-    lines = table_rows(status, rows)
+    lines = table_rows(status, rows, objectives)
     if not lines:
         st.caption(_nothing_yet(status))
         return
@@ -63,6 +70,7 @@ def trials(status: SweepStatus, rows: Sequence[TrialRow]) -> None:
             "state": config.TextColumn("state", width=125),
             "accuracy, %": config.ProgressColumn("accuracy, %", format="%.1f", min_value=0, max_value=100, width=150),
             "latency, ms": config.NumberColumn("latency, ms", format="%.2f", width=90),
+            "loss": config.NumberColumn("loss", format="%.3f", width=70),
             "learning": config.LineChartColumn("learning", y_min=0, y_max=1, width=110),
             "changes": config.TextColumn("changes", width="medium"),
         },

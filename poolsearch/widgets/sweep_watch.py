@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from statistics import median
 from typing import Literal
 
 import streamlit as st
 
 from poolsearch.errors import PoolsearchError
+from poolsearch.objectives import USUAL, Objective, axes
 from poolsearch.rows import SweepStatus, TrialRow
 from poolsearch.sweep import folder
 from poolsearch.tables import duration, left_in_words, of_budget, size
@@ -58,6 +60,14 @@ def read(study: str) -> tuple[SweepStatus, tuple[TrialRow, ...], str]:
         return status, (), "" if status.alive else str(error)
 
 
+def objectives(study: str) -> tuple[str, ...]:
+    """Return what a sweep trades against what; the usual ones where its config can't be read."""
+    try:
+        return folder.read_config(study).objectives
+    except PoolsearchError:
+        return USUAL
+
+
 def head(status: SweepStatus, broken: str) -> None:
     """Draw the title with the state, the sweep's name and its buttons in one row; a broken one has no buttons."""
     with st.container(horizontal=True, vertical_alignment="center", key="sweep-head"):
@@ -88,19 +98,24 @@ def progress(status: SweepStatus, answer: str = "") -> None:
         )
 
 
-def metrics(status: SweepStatus, rows: Sequence[TrialRow]) -> None:
-    """Draw the best figures with a small curve over the trials, and the time."""
+def metrics(status: SweepStatus, rows: Sequence[TrialRow], traded: Sequence[str] = USUAL) -> None:
+    """Draw the best figures so far, each with a small curve of how they came, and the time."""
     done = [row for row in rows if row.state == "complete"]
-    accuracy = [100 * row.accuracy for row in done if row.accuracy is not None]
-    latency = [row.latency_ms for row in done if row.latency_ms is not None]
     seconds = [row.seconds for row in done if row.seconds is not None]
     with st.grid(4, min_column_width=150):
-        _spark("Best accuracy", f"{max(accuracy):.1f} %" if accuracy else "–", accuracy)
-        _spark("Fastest", f"{min(latency):.2f} ms" if latency else "–", latency)
+        for objective in reversed(axes(traded)):
+            best = objective.best_of(done)
+            _spark(objective.best, objective.shown(objective.of(best) if best else None), best_so_far(objective, done))
         _spark("A trial takes", _short(median(seconds)) if seconds else "–", seconds)
         with st.container(border=True, height="stretch", gap="small"):
             st.metric("Elapsed", duration(status.elapsed_s))
             st.metric("Time left", _left(status))
+
+
+def best_so_far(objective: Objective, rows: Sequence[TrialRow]) -> list[float]:
+    """Return the best figure up to each finished trial, as shown: in percent, ms or as it is."""
+    figures = [objective.scale * value for row in rows if (value := objective.of(row)) is not None]
+    return list(accumulate(figures, max if objective.higher_is_better else min))
 
 
 def _spark(label: str, value: str, numbers: Sequence[float]) -> None:

@@ -65,14 +65,22 @@ def test_the_front_of_five_points_by_hand():
     assert unbeaten(points).tolist() == [True, False, True, False, True]
 
 
-def test_the_front_is_optunas_own():
+@pytest.mark.parametrize(
+    "objectives",
+    [("accuracy", "latency_ms"), ("latency_ms", "loss"), ("accuracy", "loss", "latency_ms")],
+    ids=lambda names: "+".join(names),
+)
+def test_the_front_is_optunas_own(objectives):
     random = np.random.default_rng(0)
-    study = optuna.create_study(directions=["maximize", "minimize"])
+    higher = {"accuracy": "maximize", "loss": "minimize", "latency_ms": "minimize"}
+    study = optuna.create_study(directions=[higher[name] for name in objectives])
     rows = []
-    for number, (accuracy, ms) in enumerate(random.random((60, 2)).round(2)):
-        study.add_trial(optuna.trial.create_trial(values=[accuracy, ms]))
-        rows.append(TrialRow(number, "complete", Plan("a", (1, 8, 8)), accuracy=accuracy, latency_ms=ms))
-    marked = mark_front(rows, ("accuracy", "latency_ms"))
+    for number, values in enumerate(random.random((60, 3)).round(1)):  # rounded: many are equal in one figure or more
+        figures = dict(zip(("accuracy", "loss", "latency_ms"), values, strict=True))
+        study.add_trial(optuna.trial.create_trial(values=[figures[name] for name in objectives]))
+        rows.append(TrialRow(number, "complete", Plan("a", (1, 8, 8)), **figures))
+    marked = mark_front(rows, objectives)
+    assert 1 < len(front(marked)) < 60
     assert {row.number for row in front(marked)} == {trial.number for trial in study.best_trials}
 
 
