@@ -140,15 +140,13 @@ def rebuild(
     from poolsearch.surgery.proving import prove
     from poolsearch.surgery.published import published_weights
     from poolsearch.tables import console, differences_table, size
-    from poolsearch.weights import differences
+    from poolsearch.weights import put_in
 
     wanted = check(Plan.parse(plan))
     given = published_weights(wanted, weights) if weights else None
-    if given is not None:
-        own = {key: value.shape for key, value in rebuilt(wanted.published, device="meta").state_dict().items()}
-        if found := differences(own, {key: value.shape for key, value in given.items()}):
-            console().print(differences_table(str(wanted.published), found))
-            raise typer.Exit(1)
+    if given is not None and (found := put_in(rebuilt(wanted.published, device="meta"), given)):
+        console().print(differences_table(str(wanted.published), found))
+        raise typer.Exit(1)
     prove(wanted)
     classes = backbone(wanted.backbone).classes
     checkpoint.save(rebuilt(wanted, published=given), wanted, classes, out)

@@ -53,6 +53,12 @@ class WeightsError(PoolsearchError):
     """A model file that is broken, holds more than numbers, or does not fit."""
 
 
+def shortened(text: str, most: int = 80) -> str:
+    """Return a name from outside, fit to stand in a sentence: cut to so many letters, unprintable ones as ?."""
+    clean = "".join(letter if letter.isprintable() else "?" for letter in text[:most])
+    return clean if len(text) <= most else f"{clean[: most - 3]}..."
+
+
 def unknown(what: str, got: str, possible: Iterable[str], where: str = "") -> str:
     """Return the sentence for an unknown word: what was got, the nearest legal word, all the legal words."""
     words = list(possible)

@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from poolsearch.confined import serve
-from poolsearch.errors import WeightsError
+from poolsearch.errors import WeightsError, shortened
 
 NESTINGS = ("state_dict", "model_state_dict", "model")  # what training scripts wrap the weights in
+_NESTINGS_SAID = 3  # of a file that nests on and on
 PREFIXES = {"module.": "DataParallel", "_orig_mod.": "torch.compile"}
 TYPES = {
     torch.float64, torch.float32, torch.float16, torch.bfloat16,
@@ -33,7 +34,7 @@ def opened(path: Path, into: Path | None) -> dict[str, Any]:
     """Return what is in a file of weights (and write it as safetensors into a folder). Raises WeightsError."""
     size = path.stat().st_size
     given, metadata = _safetensors(path) if path.suffix == ".safetensors" else (_pickled(path, size), {})
-    tensors, said = _unwrapped(given)
+    tensors, said, versions = _unwrapped(given)
     own, aliases = _checked(tensors, size)
     if into is not None:
         save_file({key: tensor.contiguous() for key, tensor in _apart(own).items()}, into / "weights.safetensors")
@@ -42,6 +43,7 @@ def opened(path: Path, into: Path | None) -> dict[str, Any]:
         "aliases": aliases,
         "said": said,
         "metadata": metadata,
+        "versions": versions,
     }
 
 
@@ -85,13 +87,9 @@ def _check_zip(path: Path, size: int) -> None:
         raise WeightsError(f"has {size:,} bytes and would grow to {full:,} when it is read.")
 
 
-def _unwrapped(given: Any) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors under their names, and what was taken off, in words."""
-    said: list[str] = []
-    while isinstance(given, Mapping) and (inner := next((n for n in NESTINGS if _nests(given, n)), None)):
-        others = len(given) - 1
-        said.append(f"Taken from '{inner}'" + (f"; left aside: {others} other." if others else "."))
-        given = given[inner]
+def _unwrapped(given: Any) -> tuple[dict[str, Tensor], list[str], dict[str, int]]:
+    """Return the tensors under their names, what was taken off, in words, and the versions of their modules."""
+    given, said = _innermost(given)
     if isinstance(given, Tensor) or not isinstance(given, Mapping):
         raise WeightsError(f"holds one {_kind(given)}. A state_dict is needed: tensors under names.")
     if not given:
@@ -100,12 +98,43 @@ def _unwrapped(given: Any) -> tuple[dict[str, Tensor], list[str]]:
         if not isinstance(key, str):
             raise WeightsError(f"has a key of type {_kind(key)}. Keys must be names, as in a state_dict.")
         if not isinstance(value, Tensor):
-            raise WeightsError(f"holds one {_kind(value)} under '{_short(key)}', where a tensor must be.")
-    tensors = dict(given)
-    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in tensors)), None):
+            raise WeightsError(f"holds one {_kind(value)} under '{shortened(key)}', where a tensor must be.")
+    tensors, versions = dict(given), _versions(given)
+    if "n_averaged" in tensors and all(key.startswith("module.") for key in tensors if key != "n_averaged"):
+        del tensors["n_averaged"]
+        said.append("'n_averaged' left aside (AveragedModel counts its averages there).")
+    while prefix := next((p for p in PREFIXES if tensors and all(key.startswith(p) for key in tensors)), None):
         said.append(f"'{prefix}' taken off every key ({PREFIXES[prefix]} puts it there).")
         tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    return tensors, said
+        versions = {
+            f"{path}.".removeprefix(prefix).removesuffix("."): number
+            for path, number in versions.items()
+            if f"{path}.".startswith(prefix)
+        }
+    return tensors, said, versions
+
+
+def _innermost(given: Any) -> tuple[Any, list[str]]:
+    """Return what lies in all nestings of training scripts, and their names in words."""
+    said: list[str] = []
+    seen: set[int] = set()
+    while isinstance(given, Mapping) and (inner := next((n for n in NESTINGS if _nests(given, n)), None)):
+        if id(given) in seen:
+            raise WeightsError(f"holds a '{inner}' that lies in itself.")
+        seen.add(id(given))
+        others = len(given) - 1
+        said.append(f"Taken from '{inner}'" + (f"; left aside: {others} other." if others else "."))
+        given = given[inner]
+    rest = len(said) - _NESTINGS_SAID
+    return given, said if rest <= 0 else [*said[:_NESTINGS_SAID], f"And from {rest} more nestings."]
+
+
+def _versions(given: Mapping[Any, Any]) -> dict[str, int]:
+    """Return the versions that torch keeps beside a state_dict, by the path of the module."""
+    kept = getattr(given, "_metadata", None)
+    pairs = kept.items() if isinstance(kept, Mapping) else ()
+    found = {path: one.get("version") for path, one in pairs if isinstance(path, str) and isinstance(one, Mapping)}
+    return {path: number for path, number in found.items() if type(number) is int and 0 <= number < 1 << 31}
 
 
 def _nests(given: Mapping[Any, Any], name: str) -> bool:
@@ -125,9 +154,9 @@ def _checked(tensors: dict[str, Tensor], size: int) -> tuple[dict[str, Tensor], 
             continue
         room -= value.nbytes
         if room < 0:
-            raise WeightsError(f"has {size:,} bytes, fewer than its tensors claim up to '{_short(key)}'.")
+            raise WeightsError(f"has {size:,} bytes, fewer than its tensors claim up to '{shortened(key)}'.")
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise WeightsError(f"has NaN or infinity in '{_short(key)}'.")
+            raise WeightsError(f"has NaN or infinity in '{shortened(key)}'.")
         seen[place] = key
         own[key] = value.detach()
     return own, aliases
@@ -135,7 +164,7 @@ def _checked(tensors: dict[str, Tensor], size: int) -> tuple[dict[str, Tensor], 
 
 def _place(key: str, value: Tensor) -> int:
     """Return the address of a tensor's numbers. Raises WeightsError where it is not plain numbers in memory."""
-    where = f"'{_short(key)}'"
+    where = f"'{shortened(key)}'"
     if type(value) not in (Tensor, torch.nn.Parameter, torch.nn.Buffer) or value.is_nested:
         raise WeightsError(f"holds one {_kind(value)} in {where}, where a plain tensor must be.")
     if value.layout != torch.strided:
@@ -164,13 +193,7 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _kind(value: Any) -> str:
-    return _short(type(value).__name__)
-
-
-def _short(text: str) -> str:
-    """Return a name from the file, fit to be printed."""
-    clean = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return clean if len(clean) <= 80 else f"{clean[:77]}..."
+    return shortened(type(value).__name__)
 
 
 def _name(value: object) -> str:

@@ -3,9 +3,13 @@
 import json
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from poolsearch import checkpoint
 from poolsearch.cli import app
+from poolsearch.plan import Plan
+from poolsearch.surgery import rebuild as rebuilt
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.run import run
 
@@ -53,6 +57,26 @@ def test_rebuild_writes_a_network_and_refuses_weights_of_another(tmp_path):
     assert other.exit_code == 1
     assert "classifier.1.weight" in other.stdout  # a table of what differs
     assert ask("rebuild", "smallnet/1x20x20", "--weights", "DEFAULT", "--out", "x").exit_code == 2
+
+
+def test_rebuild_takes_a_file_from_before_norms_counted_their_batches(tmp_path):
+    """Files that torchvision published before torch 0.4.1 lack these keys, and torch's strict load takes them."""
+    state = rebuilt(Plan("resnet18", (3, 64, 64)), seed=3).state_dict()
+    torch.save({key: value for key, value in state.items() if "num_batches_tracked" not in key}, tmp_path / "old.pt")
+    answer = ask(
+        "rebuild",
+        "resnet18/3x64x64: stem=avg k2 s2",
+        "--weights",
+        f"{tmp_path}/old.pt",
+        "--out",
+        f"{tmp_path}/n.safetensors",
+    )
+    assert answer.exit_code == 0, answer.output
+    got = checkpoint.load(tmp_path / "n.safetensors").network().state_dict()
+    assert list(got) == list(state)
+    assert all(torch.equal(got[key], state[key]) for key in state)
+    document = json.loads(ask("inventory", f"{tmp_path}/old.pt", "--backbone", "resnet18", "--json").stdout)
+    assert (document["differences"], document["parameters"]) == ([], 11_689_512)
 
 
 def test_cost_against_the_published_network():

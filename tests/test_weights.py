@@ -1,5 +1,6 @@
 """Weights from anywhere: what is read, and every way in which a hostile or broken file is refused in one sentence."""
 
+import importlib
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from poolsearch import confined, weights
+from poolsearch import confined, vision, weights
 from poolsearch.errors import WeightsError
 from poolsearch.inventory_rows import Difference
 
@@ -198,14 +199,103 @@ def test_a_child_that_dies_names_its_file_and_the_others_are_still_read(tmp_path
     ]
 
 
-def test_differences_name_each_key_with_both_shapes():
-    own = {"a": (2, 3), "b": (4,), "c": ()}
-    assert weights.differences(own, dict(own)) == ()
-    assert weights.differences(own, {"z": (1,), "b": (5,), "a": torch.Size([2, 3])}) == (
-        Difference("b", (4,), (5,)),
-        Difference("c", (), None),
-        Difference("z", None, (1,)),
+def small(norm=torch.nn.BatchNorm2d):
+    """Four keys of a convolution without bias and a norm, and the norm's counter where it keeps one."""
+    return torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, bias=False), norm(2))
+
+
+def frozen(channels):
+    """torchvision's norm that wants no counter and takes files that have one."""
+    vision.models()
+    return importlib.import_module("torchvision.ops.misc").FrozenBatchNorm2d(channels)
+
+
+def without_counters(network):
+    return {key: value for key, value in network.state_dict().items() if "tracked" not in key}
+
+
+def dropped(state, key):
+    """Return a state_dict that lacks a key and still says the versions of the modules that wrote it."""
+    del state[key]
+    return state
+
+
+STATES = {  # what is given -> (the network, how its file is made, the differences)
+    "as it is": (small, lambda: small().state_dict(), []),
+    "from before counters": (small, lambda: without_counters(small()), []),
+    "a counter lost": (
+        small,
+        lambda: dropped(small().state_dict(), "1.num_batches_tracked"),
+        [Difference("1.num_batches_tracked", (), None)],
+    ),
+    "a counter too many": (lambda: small(frozen), lambda: small().state_dict(), []),
+    "a counter from torch 0.3": (small, lambda: {**small().state_dict(), "1.num_batches_tracked": torch.ones(1)}, []),
+    "another shape": (
+        small,
+        lambda: {**without_counters(small()), "0.weight": torch.ones(2, 1, 5, 5)},
+        [Difference("0.weight", (2, 1, 3, 3), (2, 1, 5, 5))],
+    ),
+    "one for another": (
+        small,
+        lambda: {**dropped(small().state_dict(), "1.bias"), "more": torch.ones(3)},
+        [Difference("1.bias", (2,), None), Difference("more", None, (3,))],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_weights_fit_where_torchs_strict_load_takes_them(tmp_path, name):
+    network, make, wanted = STATES[name]
+    torch.save(make(), tmp_path / "w.pt")
+    try:
+        network().load_state_dict(torch.load(tmp_path / "w.pt"), strict=True)
+    except RuntimeError:
+        taken = False
+    else:
+        taken = True
+    assert taken == (not wanted)
+    held = weights.opened(tmp_path / "w.pt")
+    mine = network()
+    assert list(weights.put_in(mine, held.tensors)) == wanted
+    assert list(weights.differences(network().to("meta"), held.contents)) == wanted  # by the shapes alone
+    if not wanted:
+        assert torch.equal(mine[0].weight, held.tensors["0.weight"])
+
+
+def test_versions_lose_a_prefix_with_the_keys(tmp_path):
+    """A DataParallel network whose file lost a counter on the way is refused, as torch refuses the network's own."""
+    state = dropped(torch.nn.DataParallel(small()).state_dict(), "module.1.num_batches_tracked")
+    torch.save({"model": state}, tmp_path / "w.pt")
+    held = weights.opened(tmp_path / "w.pt")
+    assert dict(held.contents.versions) == {"": 1, "0": 1, "1": 2}
+    assert weights.put_in(small(), held.tensors) == (Difference("1.num_batches_tracked", (), None),)
+
+
+def test_the_file_of_an_averaged_model_is_that_of_its_network(tmp_path):
+    averaged = torch.optim.swa_utils.AveragedModel(small())
+    torch.save(averaged.state_dict(), tmp_path / "w.pt")
+    held = weights.opened(tmp_path / "w.pt")
+    assert weights.put_in(small(), held.tensors) == ()
+    assert held.contents.said == (
+        "'n_averaged' left aside (AveragedModel counts its averages there).",
+        "'module.' taken off every key (DataParallel puts it there).",
     )
+
+
+def test_densenet_takes_its_published_files_whose_layers_had_other_names():
+    network = vision.models().densenet121()
+    names = re.compile(r"(denselayer\d+\.(?:norm|conv))([12])")
+    old = {names.sub(r"\1.\2", key): value for key, value in without_counters(network).items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    assert weights.put_in(network, old) == ()
+
+
+def test_a_network_that_insists_on_a_version_takes_a_file_that_keeps_none():
+    """MNASNet alone of torchvision's: torch raises ValueError for what safetensors holds of it."""
+    network = vision.models().mnasnet0_5()
+    with pytest.raises(ValueError, match="version should be set"):
+        network.load_state_dict(without_counters(network))
+    assert weights.put_in(network, without_counters(network)) == ()
 
 
 def test_the_table_of_differences_shows_what_is_wanted_and_given():

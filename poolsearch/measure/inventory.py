@@ -208,8 +208,7 @@ def _fitted(plain: Inventory, contents: Contents, plan: Plan) -> Inventory:
     key = next((name for name in reversed(own) if own[name] != more[name] and len(own[name]) == 1), "")
     shape = contents.shapes.get(key, ())  # the bias of the classifier says how many classes there are
     classes = shape[0] if len(shape) == 1 and shape[0] > 0 else usual
-    own = _shapes(plan, classes)
-    found = differences(own, contents.shapes)
+    found = differences(rebuild(plan, classes, device="meta"), contents)
     notes = [*plain.notes] + ([f"{classes} classes, by the shape of {key}."] if classes != usual else [])
     if found:
         return replace(plain, plan=str(plan), notes=tuple(notes), differences=found)

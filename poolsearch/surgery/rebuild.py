@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from poolsearch import backbones, pooling
-from poolsearch.errors import SiteError
+from poolsearch.errors import SiteError, shortened
 from poolsearch.plan import Plan
 from poolsearch.surgery.checking import check
 from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap, canonical, edits
 from poolsearch.surgery.rewriting import Patches, Pooled, rewrite
+from poolsearch.weights import put_in
 
 CHILD = "pooling"  # name under which a hung pooling is a child of its module
 
@@ -37,14 +39,14 @@ def rebuild(
     classes: int | None = None,
     seed: int = 0,
     device: str = "cpu",
-    weights: dict[str, Tensor] | None = None,
-    published: dict[str, Tensor] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+    published: Mapping[str, Tensor] | None = None,
 ) -> nn.Module:
     """Return the network of a Plan, with the random weights of this seed or with those given.
 
     The published weights of a seed are drawn first, so that two Plans of one seed differ only where they say so.
     `weights` are those of this very Plan; `published` those of the published network, loaded before it is changed, so
-    that poolings which learn start as they do. Either must fit key for key.
+    that poolings which learn start as they do. Either must fit as torch's strict load wants it.
     Raises SiteError when the Plan can't run at its input size, before any weight exists, and for weights of another.
     """
     plan = check(plan)
@@ -103,13 +105,13 @@ def _hang(module: nn.Module, edit: Hang) -> None:
         module.register_forward_pre_hook(PoolBefore())
 
 
-def _load(model: nn.Module, weights: dict[str, Tensor], plan: Plan) -> None:
-    own = model.state_dict()
-    missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
-    shapes = [key for key in own if key in weights and own[key].shape != weights[key].shape]
-    if missing or extra or shapes:
-        parts = [f"{len(missing)} missing ({missing[0]} ...)"] if missing else []
-        parts += [f"{len(extra)} unknown ({extra[0]} ...)"] if extra else []
-        parts += [f"{len(shapes)} of another shape ({shapes[0]} ...)"] if shapes else []
+def _load(model: nn.Module, weights: Mapping[str, Tensor], plan: Plan) -> None:
+    found = put_in(model, weights)
+    missing = [one.key for one in found if one.given is None]
+    extra = [one.key for one in found if one.wanted is None]
+    shapes = [one.key for one in found if one.given is not None and one.wanted is not None]
+    if found:
+        parts = [f"{len(missing)} missing ({shortened(missing[0])} ...)"] if missing else []
+        parts += [f"{len(extra)} unknown ({shortened(extra[0])} ...)"] if extra else []
+        parts += [f"{len(shapes)} of another shape ({shortened(shapes[0])} ...)"] if shapes else []
         raise SiteError(f"These weights are not those of '{canonical(plan)}': {', '.join(parts)}.")
-    model.load_state_dict(weights)
