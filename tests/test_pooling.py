@@ -145,6 +145,57 @@ def test_the_layout_in_memory_does_not_matter(spec):
         assert torch.allclose(pool(x, spec), pool(x.contiguous(), spec), atol=1e-6)
 
 
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
+@pytest.mark.parametrize("sizes", [(9, 12), (5, 6, 7)], ids=["2d", "3d"])
+@every_spec
+def test_the_memory_format_is_kept(spec, sizes, training):
+    module = build(spec, 4, len(sizes)).train(training)
+    x = numbers(2, 4, *sizes)
+    last = FORMATS[x.dim()]
+    rows = x.repeat_interleave(2, -1)  # every second column of these is x, with gaps in memory
+    for given_map, there in (
+        (x, torch.contiguous_format),
+        (x.contiguous(memory_format=last), last),
+        (rows[..., ::2], torch.contiguous_format),
+        (rows.contiguous(memory_format=last)[..., ::2], last),
+    ):
+        y = module(given_map)
+        assert y.is_contiguous(memory_format=there)
+        if there == torch.contiguous_format:
+            y.view(-1)
+    # also where the weights of a learned kind are laid out in the other format
+    module = module.to(memory_format=last)
+    assert module(x).is_contiguous()
+    assert module(x.contiguous(memory_format=last)).is_contiguous(memory_format=last)
+
+
+def stands(spec, shape):
+    """Return whether a pooling stands on a map of this shape."""
+    try:
+        pooled_size(spec, shape[2:])
+        pooled_channels(spec, shape[1], len(shape) - 2)
+    except PoolsearchError:
+        return False
+    return True
+
+
+BOTH = [(spec, shape) for spec in SPECS for shape in [(2, 1, 9, 12), (2, 4, 1, 1), (1, 1, 1, 1)] if stands(spec, shape)]
+
+
+@pytest.mark.parametrize(("spec", "shape"), BOTH, ids=str)
+def test_a_map_that_is_stored_in_both_formats_stays_in_both(spec, shape):
+    x, module = numbers(*shape), build(spec, shape[1], 2).eval()
+    for given_map in (x, x.to(memory_format=torch.channels_last)):
+        y = module(given_map)
+        assert y.is_contiguous()
+        if y.shape[1] == 1 or y.shape[2:].numel() == 1:
+            assert y.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(y, module(x))
+
+
 @every_spec
 def test_backward_survives_an_in_place_change_behind_it(spec):
     x = numbers(1, 4, 9, 9).requires_grad_()

@@ -55,7 +55,7 @@ class Pooling(Specified):
         super().__init__(spec)
         self.function = function
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         return self.function(x, self.spec)
 
 

@@ -20,14 +20,37 @@ from poolsearch.windows import Window, window
 
 
 class Specified(nn.Module):
-    """The base of every pooling module: it holds its spec, and is printed as it."""
+    """The base of every pooling module: it holds its spec, is printed as it, and keeps the map's memory format.
+
+    A subclass computes in `pooled`.
+    """
 
     def __init__(self, spec: PoolSpec) -> None:
         super().__init__()
         self.spec = spec
 
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pooled(x).contiguous(memory_format=memory_format(x))
+
+    def pooled(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
     def extra_repr(self) -> str:
         return str(self.spec)
+
+
+def memory_format(x: Tensor) -> torch.memory_format:
+    """Return channels_last (or channels_last_3d) of a (N, C, ...) tensor that is stored so, else contiguous_format.
+
+    A tensor without gaps says it itself; one of one channel or one pixel may be both, and counts as contiguous. A slice
+    with gaps is what the order of its strides says.
+    """
+    if x.dim() not in (4, 5) or x.is_contiguous():
+        return torch.contiguous_format
+    last = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
+    strides = [x.stride(axis) for axis in (1, *range(x.dim() - 1, 1, -1), 0)]  # from the innermost
+    ordered = 0 < strides[0] < strides[1] and strides == sorted(strides)
+    return last if x.is_contiguous(memory_format=last) or ordered else torch.contiguous_format
 
 
 def axes_of(x: Tensor) -> tuple[int, ...]:
@@ -80,25 +103,34 @@ def with_overhang(win: Window, sizes: tuple[int, ...]) -> tuple[tuple[int, int],
 
 
 def gather(x: Tensor, win: Window, value: float = 0.0) -> Tensor:
-    """Return every window's numbers, (window elements, N, *output, C); the padding holds `value`.
+    """Return every window's numbers, (window elements, N, *output, C) of a channels_last map, else
+    (window elements, N, C, *output); the padding holds `value`.
 
-    The window comes first and the channels last, so that a reduction over it runs along whole rows of memory: a
-    softmax over rows of 4 numbers is eight times slower. `channels_second` turns the reduced map around.
+    The window comes first and the memory order of the map is kept behind it, so that a reduction over it runs along
+    whole rows of memory: a softmax over rows of 4 numbers is eight times slower. `channels_second` turns the reduced
+    map around.
     """
     axes = len(win.kernel)
     view = pad(x, with_overhang(win, axes_of(x)), value)
     for axis, (kernel, stride) in enumerate(zip(win.kernel, win.stride, strict=True)):
         view = view.unfold(2 + axis, kernel, stride)
     outputs, elements = range(2, 2 + axes), range(2 + axes, 2 + 2 * axes)
-    return view.permute(*elements, 0, *outputs, 1).flatten(0, axes - 1)
+    channel = (*outputs, 1) if is_channels_last(x) else (1, *outputs)
+    return view.permute(*elements, 0, *channel).flatten(0, axes - 1)
 
 
-def channels_second(y: Tensor) -> Tensor:
-    """Return a reduced (N, *output, C) as (N, C, *output), channels last in memory."""
-    return y.movedim(-1, 1)
+def is_channels_last(x: Tensor) -> bool:
+    """Return whether the channels of a (N, C, ...) map lie side by side in memory."""
+    return memory_format(x) != torch.contiguous_format
+
+
+def channels_second(y: Tensor, x: Tensor) -> Tensor:
+    """Return as (N, C, *output) what a reduction over the windows of x left."""
+    return y.movedim(-1, 1) if is_channels_last(x) else y
 
 
 def real(x: Tensor, win: Window) -> Tensor:
-    """Return which window elements are pixels and not padding, bool (window elements, 1, *output, 1)."""
+    """Return which window elements are pixels and not padding, bool, with one image and one channel of `gather`'s."""
     ones = torch.ones((1, 1, *axes_of(x)), dtype=torch.bool, device=x.device)
-    return gather(ones, win, value=False)
+    mask = gather(ones, win, value=False)
+    return mask.movedim(2, -1) if is_channels_last(x) else mask

@@ -79,7 +79,7 @@ class GeM(Specified):
         self.epsilon = 1e-6
         self.p = nn.Parameter(torch.tensor([spec.option("p")]))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         maps = tuple(range(2, x.dim()))
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         p = self.p.to(wide.dtype)

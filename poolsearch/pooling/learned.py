@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.antialiased import blurred
-from poolsearch.pooling.geometry import Specified, channels_second, framed, gather
+from poolsearch.pooling.geometry import Specified, channels_second, framed, gather, memory_format
 from poolsearch.pooling.ordered import blend, fractional_max, power_mean, stochastic_pool
 from poolsearch.pooling.rearranged import blocks
 from poolsearch.pooling.windowed import avg_real, weighted
@@ -38,7 +38,7 @@ class StridedConv(Specified):
             bias=False,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(framed(x, self.spec)[0])
         return y
 
@@ -57,7 +57,7 @@ class ConvBlur(Specified):
         kernel = spread(spec.kernel, axes, 1)
         self.conv = _CONV[axes - 1](channels, channels, kernel, bias=False)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         return blurred(self.conv(framed(x, self.spec)[0]).relu(), self.spec)
 
 
@@ -72,7 +72,7 @@ class SpaceToDepth(Specified):
         self.stride = spread(spec.stride, axes, 1)
         self.conv = _CONV[axes - 1](channels * prod(self.stride), channels, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(blocks(x, self.stride, "zeros").flatten(1, 2))
         return y
 
@@ -84,7 +84,7 @@ class AverageConv(Specified):
         super().__init__(spec)
         self.conv = _CONV[axes - 1](channels, channels, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(avg_real(*framed(x, self.spec)))
         return y
 
@@ -96,7 +96,7 @@ class MixedLearned(Specified):
         super().__init__(spec)
         self.t = nn.Parameter(torch.zeros(1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         return blend(x, self.spec, torch.sigmoid(self.t).to(x.dtype))
 
 
@@ -110,10 +110,10 @@ class Gated(Specified):
         super().__init__(spec)
         self.mask = nn.Parameter(torch.zeros(spread(spec.kernel, axes, 1)).flatten())
 
-    def forward(self, x: Tensor) -> Tensor:
-        numbers = gather(*framed(x, self.spec))
-        gate = channels_second(torch.tensordot(self.mask.to(x.dtype), numbers, dims=1))
-        return blend(x, self.spec, torch.sigmoid(gate))
+    def pooled(self, x: Tensor) -> Tensor:
+        framed_x, win = framed(x, self.spec)
+        gate = torch.tensordot(self.mask.to(x.dtype), gather(framed_x, win), dims=1)
+        return blend(x, self.spec, torch.sigmoid(channels_second(gate, framed_x)))
 
 
 class LIP(Specified):
@@ -129,7 +129,7 @@ class LIP(Specified):
         self.gain = nn.Parameter(torch.zeros(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         x, win = framed(x, self.spec)
         found = self.conv(x)
         maps = tuple(range(2, x.dim()))
@@ -137,7 +137,8 @@ class LIP(Specified):
         norm = (wide - wide.mean(maps, keepdim=True)) * (wide.var(maps, correction=0, keepdim=True) + 1e-5).rsqrt()
         shape = (1, -1, *(1 for _ in maps))
         logits = 12 * torch.sigmoid(self.gain.view(shape) * norm + self.bias.view(shape))
-        return weighted(gather(x, win), gather(logits.to(x.dtype), win), x, win)
+        logits = logits.to(x.dtype).contiguous(memory_format=memory_format(x))  # laid out as the numbers they weigh
+        return weighted(gather(x, win), gather(logits, win), x, win)
 
 
 class PowerMean(Specified):
@@ -150,7 +151,7 @@ class PowerMean(Specified):
         super().__init__(spec)
         self.p = nn.Parameter(torch.tensor([spec.option("p")]))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         return power_mean(x, self.spec, self.p)
 
 
@@ -160,7 +161,7 @@ class FractionalMax(Specified):
     def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
         super().__init__(spec)  # the same signature as every entry
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         return fractional_max(x, self.spec, self.training)
 
 
@@ -170,5 +171,5 @@ class Stochastic(Specified):
     def __init__(self, spec: PoolSpec, channels: int, axes: int = 2) -> None:
         super().__init__(spec)  # the same signature as every entry
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         return stochastic_pool(x, self.spec, self.training)

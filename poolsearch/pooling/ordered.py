@@ -13,7 +13,7 @@ from torch import Tensor
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.geometry import axes_of, channels_second, framed, gather, real, with_overhang
 from poolsearch.pooling.windowed import avg_real, maximum
-from poolsearch.windows import pooled_size, spread
+from poolsearch.windows import Window, pooled_size, spread
 
 
 def min_pool(x: Tensor, spec: PoolSpec) -> Tensor:
@@ -22,38 +22,40 @@ def min_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     return -maximum(-x, win)
 
 
-def real_numbers(x: Tensor, spec: PoolSpec, value: float) -> tuple[Tensor, Tensor | None]:
+def real_numbers(x: Tensor, win: Window, value: float) -> tuple[Tensor, Tensor | None]:
     """Return every window's numbers, the padding holding `value`, and which are pixels (None: all of them)."""
-    x, win = framed(x, spec)
     mask = real(x, win) if any(map(any, with_overhang(win, axes_of(x)))) else None
     return gather(x, win, value), mask
 
 
 def median_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return the middle value of each window's pixels; the mean of the two middle ones of an even number."""
-    numbers, mask = real_numbers(x, spec, float("inf"))  # sorted last, and never reached
+    x, win = framed(x, spec)
+    numbers, mask = real_numbers(x, win, float("inf"))  # sorted last, and never reached
     ordered = numbers.sort(0).values
     if mask is None:
         size = len(numbers)
-        return channels_second((ordered[(size - 1) // 2] + ordered[size // 2]) / 2)
+        return channels_second((ordered[(size - 1) // 2] + ordered[size // 2]) / 2, x)
     count = mask.sum(0, keepdim=True).expand(1, *ordered.shape[1:])
     low, high = (ordered.gather(0, index) for index in ((count - 1) // 2, count // 2))
-    return channels_second(((low + high) / 2).squeeze(0))
+    return channels_second(((low + high) / 2).squeeze(0), x)
 
 
 def lse_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return (1/r) log mean exp(r x) of each window, finite for any x: the window's maximum is taken out first."""
     r = spec.option("r")
-    numbers, mask = real_numbers(x, spec, float("-inf"))
+    x, win = framed(x, spec)
+    numbers, mask = real_numbers(x, win, float("-inf"))
     wide = numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers
     size = len(numbers) if mask is None else mask.sum(0).to(wide.dtype)
     log = torch.as_tensor(size, dtype=wide.dtype, device=x.device).log()
-    return channels_second(((torch.logsumexp(r * wide, 0) - log) / r).to(x.dtype))
+    return channels_second(((torch.logsumexp(r * wide, 0) - log) / r).to(x.dtype), x)
 
 
 def power_mean(x: Tensor, spec: PoolSpec, p: Tensor, epsilon: float = 1e-6) -> Tensor:
     """Return (mean max(x, ε)^p)^(1/p) of each window's pixels, as exp of a log-sum-exp."""
-    numbers, mask = real_numbers(x, spec, 1.0)
+    x, win = framed(x, spec)
+    numbers, mask = real_numbers(x, win, 1.0)
     wide = numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers
     powers = p.to(wide.dtype) * wide.clamp_min(epsilon).log()
     if mask is not None:
@@ -61,7 +63,7 @@ def power_mean(x: Tensor, spec: PoolSpec, p: Tensor, epsilon: float = 1e-6) -> T
     size = len(numbers) if mask is None else mask.sum(0).to(wide.dtype)
     mean = (torch.logsumexp(powers, 0) - torch.as_tensor(size, dtype=wide.dtype, device=x.device).log()) / p
     # a copy: exp keeps its output for the backward pass, and an in-place change may follow
-    return channels_second(mean.exp().to(x.dtype, copy=True))
+    return channels_second(mean.exp().to(x.dtype, copy=True), x)
 
 
 def fractional_max(x: Tensor, spec: PoolSpec, training: bool = False) -> Tensor:
@@ -99,16 +101,17 @@ def stochastic_pool(x: Tensor, spec: PoolSpec, training: bool = False) -> Tensor
     Values below 0 count as 0; a window of zeros gives 0. One uniform number a window, held against the running sums:
     a third of the time of a race of exponentials, one for each pixel.
     """
-    numbers, _ = real_numbers(x.clamp_min(0), spec, 0.0)
+    x, win = framed(x.clamp_min(0), spec)
+    numbers, _ = real_numbers(x, win, 0.0)
     if training:
         heights = numbers.detach().float().cumsum(0)
         drawn = torch.rand_like(heights[:1]) * heights[-1:]
         chosen = (heights <= drawn).sum(0, keepdim=True).clamp_max(len(numbers) - 1)
-        return channels_second(numbers.gather(0, chosen).squeeze(0))
+        return channels_second(numbers.gather(0, chosen).squeeze(0), x)
     wide = numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers
     # scaled by each window's maximum, so that squares neither overflow nor vanish
     largest = wide.detach().amax(0, keepdim=True)
     scaled = wide / torch.where(largest > 0, largest, 1.0)
     total = scaled.sum(0)
     share = scaled.square().sum(0) / torch.where(total > 0, total, 1.0)
-    return channels_second((share * largest.squeeze(0)).to(x.dtype))
+    return channels_second((share * largest.squeeze(0)).to(x.dtype), x)

@@ -39,7 +39,7 @@ def _each_axis(x: Tensor, spec: PoolSpec, matrix: Callable[[int, int], Tensor]) 
     for axis, (size, out) in enumerate(zip(axes_of(x), pooled_size(spec, axes_of(x)), strict=True), start=2):
         weights = matrix(size, out).to(wide.device, wide.dtype)
         wide = (wide.movedim(axis, -1) @ weights.T).movedim(-1, axis)
-    return wide.to(x.dtype).contiguous()
+    return wide.to(x.dtype)
 
 
 @lru_cache(maxsize=128)

@@ -78,13 +78,14 @@ def lp_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     an all-zero window is zero. Unlike torch's lp_pool2d, ceil mode does not inflate the last windows.
     """
     norm = spec.option("norm")
-    numbers = gather(*framed(x, spec))
+    x, win = framed(x, spec)
+    numbers = gather(x, win)
     wide = (numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers).abs()
     largest = wide.detach().amax(0)
     some = largest > 0
     scaled = wide / torch.where(some, largest, 1.0)
     root = torch.where(some, scaled.pow(norm).sum(0), 1.0).pow(1.0 / norm)
-    return channels_second((torch.where(some, root, 0.0) * largest).to(x.dtype))
+    return channels_second((torch.where(some, root, 0.0) * largest).to(x.dtype), x)
 
 
 def soft_pool(x: Tensor, spec: PoolSpec) -> Tensor:
@@ -99,10 +100,10 @@ def soft_pool(x: Tensor, spec: PoolSpec) -> Tensor:
 
 
 def weighted(values: Tensor, logits: Tensor, x: Tensor, win: Window) -> Tensor:
-    """Return Σ softmax(logits) values over the windows (window elements, N, *output, C) of x; padding has no weight."""
+    """Return Σ softmax(logits) values over the windows of x, both as `gather` lays them; padding has no weight."""
     if any(map(any, with_overhang(win, axes_of(x)))):
         logits = logits.masked_fill(~real(x, win), float("-inf"))
-    return channels_second((torch.softmax(logits, 0) * values).sum(0))
+    return channels_second((torch.softmax(logits, 0) * values).sum(0), x)
 
 
 def subsample(x: Tensor, spec: PoolSpec) -> Tensor:
