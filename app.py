@@ -8,12 +8,16 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import anyio
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.runtime import Runtime
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from poolsearch.door import Door, refusal
+from poolsearch.uploads import Uploads
 from poolsearch.warm import warm
 
 
@@ -22,6 +26,16 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
     """Warm the process in a thread, so that the event loop stays free; then serve."""
     await anyio.to_thread.run_sync(warm)
     yield
+
+
+def lives(session: str) -> bool:
+    """Return whether a session goes on, or may: a tab whose connection broke has two minutes to come back."""
+    return Runtime.instance()._session_mgr.get_session_info(session) is not None
+
+
+def stored() -> MemoryUploadedFileManager:
+    """Return what holds the visitors' files."""
+    return cast(MemoryUploadedFileManager, Runtime.instance().uploaded_file_mgr)
 
 
 if __name__ == "__main__":
@@ -36,5 +50,8 @@ if reason := refusal(st.get_option("server.address")):
 app = st.App(
     Path(__file__).parent / "poolsearch" / "shell.py",
     lifespan=lifespan,
-    middleware=[Middleware(Door, names=st.get_option("server.allowedHosts"))],
+    middleware=[
+        Middleware(Door, names=st.get_option("server.allowedHosts")),
+        Middleware(Uploads, stored=stored, lives=lives),
+    ],
 )

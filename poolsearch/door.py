@@ -1,7 +1,8 @@
 """Who may reach the app: the addresses it may listen on, and the names it answers to. There are no logins.
 
 Streamlit checks the Host of websockets only, and to judge a foreign Origin it asks a service on the web for this
-machine's address. The `Door` stands before it: nothing foreign gets further, and nothing is asked.
+machine's address. The `Door` stands before it: nothing foreign gets further, and nothing is asked. What it sends to the
+browser says that no other site may frame the app, and that nothing is fetched from elsewhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,16 @@ WHY = (
     "There are no logins: whoever reaches the port can start sweeps and read what is here. "
     "Put a reverse proxy with a login in front, then"
 )
+HEADERS = {  # of every response: no other site may frame the app, and a page fetches no picture from elsewhere
+    b"x-frame-options": b"DENY",
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"content-security-policy": (
+        b"frame-ancestors 'none'; img-src 'self' data: blob:; media-src 'self' data: blob:; object-src 'none'; "
+        b"base-uri 'self'"
+    ),
+}
+_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # *.example.org is every name below it
 
 Message = MutableMapping[str, Any]
@@ -86,10 +97,21 @@ def answers_to(authority: str, names: Sequence[str]) -> bool:
     return host in known or any(name.startswith("*.") and host.endswith(name[1:]) for name in known)
 
 
-class Door:
-    """An ASGI middleware: requests under another name, or from a page of another name, get 403 and go no further.
+def same_place(origin: str, host: str) -> bool:
+    """Return whether an Origin is the very host and port that the request went to; a port left out is the scheme's."""
+    try:
+        page, asked = urlsplit(origin), urlsplit(f"//{host}")
+        usual = _PORTS.get(page.scheme)
+        ports = page.port or usual, asked.port or usual
+    except ValueError:
+        return False
+    return usual is not None and page.hostname == asked.hostname and ports[0] == ports[1]
 
-    Without names it lets everything through.
+
+class Door:
+    """An ASGI middleware: requests under another name, or from a page of another host or port, go no further.
+
+    They get 403. Without names it lets everything through. Each response carries `HEADERS`.
     """
 
     def __init__(self, app: Asgi, names: Sequence[str]) -> None:
@@ -97,17 +119,29 @@ class Door:
         self.names = names
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if not self.names or scope["type"] == "lifespan" or self.admits(scope["headers"]):
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.accept"):
+                kept = [pair for pair in message.get("headers", ()) if pair[0].lower() not in HEADERS]
+                message = {**message, "headers": [*kept, *HEADERS.items()]}
+            await send(message)
+
+        if not self.names or self.admits(scope["headers"]):
+            await self.app(scope, receive, send_with_headers)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: 403
+            await send_with_headers({"type": "websocket.close", "code": 1008})  # before it is accepted: 403
         else:
             head = [(b"content-type", b"text/plain")]
-            await send({"type": "http.response.start", "status": 403, "headers": head})
-            await send({"type": "http.response.body", "body": b"This app does not answer to that name.\n"})
+            await send_with_headers({"type": "http.response.start", "status": 403, "headers": head})
+            await send_with_headers({"type": "http.response.body", "body": b"This app does not answer to that name.\n"})
 
     def admits(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
-        """Return whether each Host, of which there is one, and each Origin is one of the names."""
+        """Return whether the one Host is one of the names, and the Origin, where there is one, is the same place."""
         hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-        origins = [value.decode("latin-1").partition("://")[2] for name, value in headers if name == b"origin"]
-        return len(hosts) == 1 and all(answers_to(one, self.names) for one in hosts + origins)
+        origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
+        if len(hosts) != 1 or len(origins) > 1 or not answers_to(hosts[0], self.names):
+            return False
+        return all(same_place(origin, hosts[0]) for origin in origins)

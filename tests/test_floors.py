@@ -41,6 +41,7 @@ FLOORS = {
         "command",
         "serve",
         "door",
+        "uploads",
         "doctor",
         "__main__",
         "__init__",

@@ -15,7 +15,7 @@ import pytest
 from ports import free_port, held, listening
 from typer.testing import CliRunner
 
-from poolsearch import cli, door, serve
+from poolsearch import cli, door, serve, uploads
 from poolsearch.errors import PoolsearchError
 
 ROOT = Path(__file__).parents[1]
@@ -111,9 +111,134 @@ def through(headers, kind="http", names=NAMES):
     return sent
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "same"),
+    [
+        ("localhost:8501", "http://localhost:8501", True),
+        ("LocalHost:8501", "http://localhost:8501", True),
+        ("b.a.example", "https://b.a.example", True),  # behind a proxy that ends TLS
+        ("b.a.example", "http://b.a.example", True),
+        ("b.a.example:443", "https://b.a.example", True),
+        ("localhost:8501", "http://localhost:8502", False),  # another program on this machine
+        ("localhost:8501", "http://localhost", False),
+        ("localhost:8501", "http://127.0.0.1:8501", False),
+        ("b.a.example", "https://c.a.example", False),  # both are names of ours, but not the same place
+        ("b.a.example:80", "https://b.a.example", False),
+        ("localhost", "null", False),
+        ("localhost", "", False),
+        ("localhost", "http://localhost@evil.example", False),
+        ("localhost:8501", "http://localhost:8501x", False),
+        ("localhost", "ftp://localhost", False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_a_page_asks_only_the_host_and_port_that_it_came_from(host, origin, same, kind):
+    refused = [1008] if kind == "websocket" else [403, b"This app does not answer to that name.\n"]
+    assert through([("host", host), ("origin", origin)], kind) == (["in"] if same else refused)
+    assert through([("host", host), ("origin", origin), ("origin", origin)], kind) == refused
+
+
+def test_every_response_forbids_frames_sniffing_and_referrers():
+    async def app(scope, receive, send):
+        answer = {"http": "http.response.start", "websocket": "websocket.accept"}[scope["type"]]
+        await send({"type": answer, "headers": [(b"X-Frame-Options", b"ALLOW"), (b"etag", b"1")]})
+
+    async def send(message):
+        sent.append(dict(message["headers"]))
+
+    for kind in ("http", "websocket"):
+        sent = []
+        asyncio.run(door.Door(app, NAMES)({"type": kind, "headers": [(b"host", b"localhost")]}, None, send))
+        assert sent == [{b"etag": b"1", **door.HEADERS}]
+    assert door.HEADERS[b"x-frame-options"] == b"DENY"
+    assert door.HEADERS[b"x-content-type-options"] == b"nosniff"
+    assert door.HEADERS[b"referrer-policy"] == b"no-referrer"
+    assert b"frame-ancestors 'none'" in door.HEADERS[b"content-security-policy"]
+
+
+# ------------------------------------------------------------------------------------------------------------ uploads
+
+
+class Memory:
+    """A stand-in for what holds the uploads: session -> file -> an object with its bytes."""
+
+    def __init__(self):
+        self.file_storage = {}
+
+    def remove_session_files(self, session):
+        self.file_storage.pop(session, None)
+
+
+class Visitors:
+    """An app that keeps what is uploaded, behind a budget of 100 bytes a session."""
+
+    def __init__(self):
+        self.memory, self.living = Memory(), {"anna", "ben"}
+        self.door = uploads.Uploads(self.app, lambda: self.memory, self.living.__contains__, budget=100)
+
+    async def app(self, scope, receive, send):
+        session, file = scope["path"].split("/")[-2:]
+        size = int(dict(scope["headers"])[b"content-length"])
+        if inside := getattr(self, "inside", None):
+            await inside()
+        self.memory.file_storage.setdefault(session, {})[file] = type("File", (), {"data": bytes(size)})
+        await send({"type": "http.response.start", "status": 204})
+
+    async def put(self, session, file, size):
+        async def send(message):
+            sent.append(message.get("status") or message["body"])
+
+        sent = []
+        path = f"/_stcore/upload_file/{session}/{file}"
+        scope = {"type": "http", "method": "PUT", "path": path, "headers": [(b"content-length", b"%d" % size)]}
+        await self.door(scope, None, send)
+        return sent
+
+
+def test_a_session_keeps_uploads_up_to_its_budget_and_gets_room_when_it_forgets_one():
+    visitors = Visitors()
+
+    def put(*what):
+        return asyncio.run(visitors.put(*what))
+
+    assert put("anna", "one", 60) == [204]
+    assert put("anna", "two", 41)[0] == 413
+    assert b"A session may keep 0 MB of uploads." in put("anna", "two", 41)[1]
+    assert put("anna", "two", 40) == [204]
+    assert put("anna", "one", 60) == [204]  # the same file anew takes its own place
+    assert put("ben", "one", 100) == [204]  # each has a budget of their own
+    del visitors.memory.file_storage["anna"]["one"]
+    assert put("anna", "three", 60) == [204]
+    assert uploads.BUDGET == 300_000_000
+
+
+def test_uploads_that_arrive_at_the_same_time_share_the_budget():
+    visitors, answers = Visitors(), []
+
+    async def second():
+        del visitors.inside
+        answers.append(await visitors.put("anna", "two", 60))
+
+    visitors.inside = second
+    answers.append(asyncio.run(visitors.put("anna", "one", 60)))
+    assert [answer[0] for answer in answers] == [413, 204]
+    assert not visitors.door.under_way
+
+
+def test_a_file_whose_session_ended_while_it_arrived_is_forgotten():
+    visitors = Visitors()
+
+    async def leave():
+        visitors.living.remove("anna")
+
+    visitors.inside = leave
+    asyncio.run(visitors.put("anna", "one", 60))
+    assert visitors.memory.file_storage == {}
+
+
 def test_the_door_lets_our_own_names_in_and_nothing_else():
     assert through([("host", "localhost:8501")]) == ["in"]
-    assert through([("host", "localhost"), ("origin", "http://127.0.0.1:8501")], "websocket") == ["in"]
+    assert through([("host", "127.0.0.1:8501"), ("origin", "http://127.0.0.1:8501")], "websocket") == ["in"]
     assert through([("host", "evil.example")]) == [403, b"This app does not answer to that name.\n"]
     assert through([("host", "evil.example")], "websocket") == [1008]
     for origin in ("http://evil.example", "null", "http://localhost@evil.example"):

@@ -64,6 +64,35 @@ def test_a_plain_request_under_a_forged_name_gets_nothing(server, path):
         assert ask(server, "GET", path, **headers) == (403, "This app does not answer to that name.\n")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/_stcore/health", 200),
+        ("GET", "/static/none.js", 200),  # whatever is not there is the app
+        ("GET", "/media/none.png", 404),
+        ("PUT", "/_stcore/upload_file/a/b", 403),
+    ],
+)
+def test_every_response_forbids_frames_and_sniffing(server, method, path, status):
+    for forged in ({}, {"Host": EVIL}):
+        connection = HTTPConnection(*place(server), timeout=10)
+        connection.request(method, path, headers=forged)
+        response = connection.getresponse()
+        assert response.status == (403 if forged else status)
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        connection.close()
+
+
+def test_a_page_of_another_port_of_this_machine_is_refused(server):
+    host, port = place(server)
+    assert upgrade(server, origin=f"{host}:{port + 1}") == 403
+    assert ask(server, "GET", "/_stcore/health", Origin=f"http://{host}:{port + 1}")[0] == 403
+    assert ask(server, "GET", "/_stcore/health", Origin=f"http://{host}:{port}")[0] == 200
+
+
 def test_an_upload_without_a_token_is_refused(server):
     path = "/_stcore/upload_file/a-session/a-file"
     status, text = ask(server, "PUT", path)
