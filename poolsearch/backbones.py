@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from poolsearch import vision
-from poolsearch.errors import PlanError, unknown
+from poolsearch.errors import PlanError, shortened, unknown
 from poolsearch.plan import Plan
 
 
@@ -130,6 +130,10 @@ def published(text: str) -> Plan:
     name, _, size = text.strip().partition("/")
     usual = backbone(name).size
     plan = Plan.parse(text) if size else Plan(name, usual)
+    if plan.sites:
+        raise PlanError(
+            f"'{shortened(text)}' changes the network, and a backbone alone is asked for: write '{plan.published}'."
+        )
     channels = plan.size[0]
     if channels != usual[0] and not backbone(name).any_channels:
         height, width = plan.size[1:]

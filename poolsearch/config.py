@@ -5,24 +5,27 @@ pydantic does the checking (types, ranges, unknown keys); its findings are said 
 
 from __future__ import annotations
 
+import codecs
 import json
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from poolsearch.errors import ConfigError, unknown
-from poolsearch.kinds import KINDS
+from poolsearch import study_name
+from poolsearch.config_words import sentence
+from poolsearch.errors import ConfigError, shortened, unknown
+from poolsearch.kinds import KINDS, same_as
 
 Objective = Literal["accuracy", "loss", "latency_ms"]
 TRIALS_MOST = 100_000  # of one study
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+_BYTES_MOST = 1_000_000  # of a config's text
+_TEXTS = ("study", "backbone", "data")  # keys whose value is a text, whatever it looks like
 
 
 def _several(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else (value,)
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 Whole = Annotated[int, Field(ge=1, le=64)]
@@ -31,7 +34,11 @@ Kinds = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
 
 
 class SiteSpace(_Section):
@@ -45,8 +52,13 @@ class SiteSpace(_Section):
     @classmethod
     def _known(cls, kinds: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for kind in kinds or ():
+            if "," in kind:
+                listed = ", ".join(f'"{shortened(word.strip())}"' for word in kind.split(",")[:8])
+                raise ValueError(
+                    f"'{shortened(kind)}' is several poolings in one text. Write a list: kinds = [{listed}]."
+                )
             if kind not in KINDS:
-                raise ValueError(unknown("pooling", kind, KINDS))
+                raise ValueError(unknown("pooling", kind, KINDS, meant=same_as(kind)))
         return kinds
 
 
@@ -61,11 +73,12 @@ class Space(SiteSpace):
     @model_validator(mode="before")
     @classmethod
     def _tables_are_sites(cls, data: Any) -> Any:
-        """Take every table inside [space] as a site; anything else is a key of [space]."""
+        """Take every table inside [space] as a site, but what is called as a key of [space]."""
         if not isinstance(data, dict) or "sites" in data:
             return data
-        plain = {key: value for key, value in data.items() if not isinstance(value, dict)}
-        return {**plain, "sites": {key: value for key, value in data.items() if isinstance(value, dict)}}
+        sites = {key for key, value in data.items() if key not in SiteSpace.model_fields and _is_table(value)}
+        plain = {key: value for key, value in data.items() if key not in sites}
+        return {**plain, "sites": {key: data[key] for key in data if key in sites}}
 
 
 class Training(_Section):
@@ -91,9 +104,9 @@ class Latency(_Section):
 class Limits(_Section):
     """When a trial counts as hung, and when the disk as full. May differ between two runs of a study."""
 
-    trial_s: float = Field(3600, gt=0)  # from its start to its figures, in seconds at work
-    silent_s: float = Field(1800, gt=0)  # without a finished epoch
-    free_mb: int = Field(500, ge=0)  # less on the disk pauses the sweep
+    trial_s: float = Field(3600, gt=0, le=1e9)  # from its start to its figures, in seconds at work
+    silent_s: float = Field(1800, gt=0, le=1e9)  # without a finished epoch
+    free_mb: int = Field(500, ge=0, le=10**9)  # less on the disk pauses the sweep
 
 
 class Clutter(_Section):
@@ -113,8 +126,8 @@ class SweepConfig(_Section):
     data: str = "cluttered-digits"
     trials: int = Field(24, ge=1, le=TRIALS_MOST)
     minutes: float | None = Field(None, gt=0, le=100_000)  # whichever comes first; time asleep does not count
-    seed: int = Field(0, ge=0)
-    objectives: tuple[Objective, ...] = ("accuracy", "latency_ms")
+    seed: int = Field(0, ge=0, lt=2**32)  # what numpy's generators take, and Optuna's sampler is one; torch takes more
+    objectives: Annotated[tuple[Objective, ...], BeforeValidator(_several)] = ("accuracy", "latency_ms")
     space: Space = Space()
     training: Training = Training()
     latency: Latency = Latency()
@@ -124,19 +137,29 @@ class SweepConfig(_Section):
     @field_validator("study")
     @classmethod
     def _plain_name(cls, name: str) -> str:
-        if not NAME.fullmatch(name) or name.endswith((".", " ")):
-            raise ValueError(
-                f"The study name {name[:40]!r} is not possible. Take 1 to 64 letters, digits, spaces, dots, "
-                "underscores and hyphens, a letter or digit first and no dot or space last."
-            )
+        name = study_name.normal(name)
+        if not study_name.is_possible(name):
+            raise ValueError(f"The study name {name[:40]!r} is not possible: {study_name.POSSIBLE}.")
         return name
+
+    @field_validator("backbone")
+    @classmethod
+    def _published(cls, backbone: str) -> str:
+        head, colon, _ = backbone.partition(":")
+        if colon:
+            raise ValueError(
+                f"The backbone '{shortened(backbone)}' is a Plan with changes; a sweep starts from the published "
+                f'network. Write backbone = "{shortened(head)}", and what may stand at a site in [space.SITE].'
+            )
+        return backbone
 
     @field_validator("objectives")
     @classmethod
     def _two(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
         if sorted(o == "latency_ms" for o in objectives) != [False, True]:
             raise ValueError(
-                f"Objectives are one of accuracy or loss, and latency_ms; got {', '.join(objectives) or 'none'}."
+                f"Objectives are one of accuracy or loss, and latency_ms; got {', '.join(objectives) or 'none'}. "
+                'Write it as in objectives = ["accuracy", "latency_ms"].'
             )
         return objectives
 
@@ -146,18 +169,16 @@ def parse(text: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
 
     Raises ConfigError with the key, what was got and what is possible.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The config is not TOML: {error}.") from None
+    text = text.removeprefix("\ufeff")  # the mark that some editors of Windows put before a text
+    data = _toml(text)
     for override in overrides:
         _override(data, override)
     try:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
-        location = tuple(str(part) for part in _first(error)["loc"] if part != "sites" and not isinstance(part, int))
-        line = _line(text, location)
-        raise ConfigError(_sentence(error) + (f" (line {line})" if line else "")) from None
+        raise ConfigError(sentence(error, text, SweepConfig, SiteSpace)) from None
+    except RecursionError:
+        raise ConfigError(_DEEP) from None
 
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> SweepConfig:
@@ -166,11 +187,32 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> SweepConfig:
     beside = Path(__file__).parents[1] / "experiments" / path
     path = beside if not path.exists() and beside.exists() else path
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise ConfigError(f"Can't read the config '{path}': {reason}.") from None
-    return parse(text, overrides)
+        with path.open("rb") as file:
+            content = file.read(_BYTES_MOST + 1)
+    except OSError as error:
+        raise ConfigError(f"Can't read the config '{path}': {error.strerror}.") from None
+    if len(content) > _BYTES_MOST:
+        raise ConfigError(f"Can't read the config '{path}': a config has {_BYTES_MOST // 1000:,} kB at most.")
+    try:
+        return parse(content.decode(), overrides)
+    except UnicodeDecodeError:
+        wide = " It is UTF-16." if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ""
+        raise ConfigError(f"Can't read the config '{path}': not a text in UTF-8.{wide} Save it as UTF-8.") from None
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """Return what a TOML text holds. Raises ConfigError; tomllib raises other errors than its own, too."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The config is not TOML: {shortened(str(error), 200)}.") from None
+    except RecursionError:
+        raise ConfigError(_DEEP) from None
+    except ValueError:  # what int() raises
+        raise ConfigError("The config is not TOML: a number in it has more than 4,300 digits.") from None
+
+
+_DEEP = "The config is nested too deeply: it has sections in [space], and lists of words and numbers."
 
 
 def extended(config: SweepConfig, trials: int = 0, minutes: int = 0) -> SweepConfig:
@@ -184,7 +226,7 @@ def extended(config: SweepConfig, trials: int = 0, minutes: int = 0) -> SweepCon
     try:
         return SweepConfig.model_validate(config.model_dump() | more)
     except ValidationError as error:
-        raise ConfigError(_sentence(error)) from None
+        raise ConfigError(sentence(error, "", SweepConfig, SiteSpace)) from None
 
 
 def to_toml(config: SweepConfig) -> str:
@@ -225,57 +267,16 @@ def _value(value: Any) -> str:
 def _override(data: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"'--set {override}' is no setting. Write it as in '--set training.epochs=5'.")
+        raise ConfigError(f"'--set {shortened(override)}' is no setting. Write it as in '--set training.epochs=5'.")
     *sections, last = key.strip().split(".")
     for section in sections:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
-            raise ConfigError(f"'{section}' in '--set {override}' is no section of the config.")
+            raise ConfigError(f"'{shortened(section)}' in '--set {shortened(override)}' is no section of the config.")
+    data[last] = value.strip()  # a bare word is a string ...
+    if not sections and last in _TEXTS and value.strip()[:1] not in ("'", '"'):
+        return  # ... and a study may be called 2024, or true
     try:
         data[last] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        data[last] = value.strip()  # a bare word is a string
-
-
-def _fields(location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that are possible beside the last one of a location."""
-    model: type[BaseModel] = SweepConfig
-    for part in location[:-1]:
-        if part == "sites" or isinstance(part, int):
-            continue
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else SiteSpace
-        model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else SiteSpace
-    return [name for name in model.model_fields if name != "sites"]
-
-
-def _line(text: str, location: tuple[str, ...]) -> int | None:
-    """Return the line of the text, from 1, that sets a key, or None where it is not found (tomllib does not say)."""
-    section: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        heading = re.fullmatch(r"\s*\[([^]]+)\]\s*(#.*)?", line)
-        if heading:
-            section = [part.strip().strip("\"'") for part in heading[1].split(".")]
-        elif (*section, line.partition("=")[0].strip().strip("\"'")) == location:
-            return number
-    return None
-
-
-def _first(error: ValidationError) -> Any:
-    """Return the finding to tell: a misspelt key before the missing one that it was meant to be."""
-    return min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-
-
-def _sentence(error: ValidationError) -> str:
-    first = _first(error)
-    location = tuple(part for part in first["loc"] if part != "sites")
-    key, section = str(location[-1]) if location else "", ".".join(map(str, location[:-1]))
-    place = f"[{section}]" if section else "the config"
-    if first["type"] == "extra_forbidden":
-        return unknown("key", key, _fields(first["loc"]), where=place)
-    if first["type"] == "missing":
-        return f"The key '{key}' is missing in {place}."
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    name = ".".join(str(part) for part in location if not isinstance(part, int))
-    return f"{name} in the config: {first['msg'].lower()}, got {first['input']!r}."
+    except (ValueError, RecursionError):
+        pass

@@ -6,11 +6,36 @@ Every message says what was asked, what was got and what is possible. Bugs of ou
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+_LONGEST = 2000  # letters of a message: what was typed, or stood in a file, may be megabytes
+
+
+def is_text(text: str) -> bool:
+    """Return whether a text holds neither control characters nor bytes that are no UTF-8."""
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+
+
+def printable(text: str) -> str:
+    """Return a text from outside without what would steer a terminal: each such character becomes a '?'."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """Return a name from outside, fit to stand in a sentence: cut to so many letters, unprintable ones as ?."""
+    clean = printable(text[:most])
+    return clean if len(text) <= most else f"{clean[: most - 3]}..."
 
 
 class PoolsearchError(ValueError):
-    """The request can't be carried out; the text is one plain sentence (or two) for the person who asked."""
+    """The request can't be carried out; the text is one plain sentence (or two) for the person who asked.
+
+    It quotes what was typed or stood in a file, so it is made printable here, for every terminal, log and page.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__("\n".join(map(printable, text[:_LONGEST].split("\n"))))
 
 
 class PlanError(PoolsearchError):
@@ -53,16 +78,13 @@ class WeightsError(PoolsearchError):
     """A model file that is broken, holds more than numbers, or does not fit."""
 
 
-def shortened(text: str, most: int = 80) -> str:
-    """Return a name from outside, fit to stand in a sentence: cut to so many letters, unprintable ones as ?."""
-    clean = "".join(letter if letter.isprintable() else "?" for letter in text[:most])
-    return clean if len(text) <= most else f"{clean[: most - 3]}..."
+def unknown(what: str, got: str, possible: Iterable[str], where: str = "", meant: str = "") -> str:
+    """Return the sentence for an unknown word: what was got, the nearest legal word, all the legal words.
 
-
-def unknown(what: str, got: str, possible: Iterable[str], where: str = "") -> str:
-    """Return the sentence for an unknown word: what was got, the nearest legal word, all the legal words."""
-    words = list(possible)
-    near = difflib.get_close_matches(got.lower(), words, n=1, cutoff=0.5)
+    `meant` is the nearest where it is known better than by its letters.
+    """
+    words, got, where = list(possible), shortened(got), shortened(where)
+    near = [meant] if meant else difflib.get_close_matches(got.lower(), words, n=1, cutoff=0.5)
     guess = f" Did you mean '{near[0]}'?" if near else ""
     place = f" in '{where}'" if where else ""
     return f"Unknown {what} '{got}'{place}.{guess} Possible: {', '.join(words) or 'none'}."

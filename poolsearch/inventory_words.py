@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from poolsearch.errors import printable
 from poolsearch.inventory_rows import FileRow, Inventory, PoolingRow
-from poolsearch.tables import count, printable, shape, size
+from poolsearch.tables import count, shape, size
 
 POOLING_COLUMNS = ("name", "is", "kernel", "stride", "padding", "flags", "in", "out", "PoolSpec or reason")
 FILE_COLUMNS = ("file", "format", "poolings", "parameters", "size", "problem")

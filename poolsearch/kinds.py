@@ -6,6 +6,7 @@ From these records the widgets, the search space, the Plan's text and the docs a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -438,3 +439,22 @@ KINDS: dict[str, Kind] = {
 WINDOWED = tuple(name for name, kind in KINDS.items() if kind.reduces == "window")
 ADAPTIVE = tuple(name for name, kind in KINDS.items() if kind.reduces == "bins")
 HEADS = tuple(name for name, kind in KINDS.items() if kind.reduces == "map" and kind.channels == "same")
+
+_ELSEWHERE = {  # what a kind is called in torch, TensorFlow and papers, where not even its letters are the same
+    "average": "avg", "mean": "avg", "maximum": "max", "minimum": "min", "power": "lp", "logsumexp": "lse",
+    "softmax": "soft", "generalizedmean": "gem", "gap": "global-avg", "globalaverage": "global-avg",
+    "gmp": "global-max", "adaptiveaverage": "adaptive-avg", "convolution": "conv", "strided": "conv",
+    "stridedconv": "conv",
+    "depthwise": "conv-depthwise", "depthwiseconv": "conv-depthwise", "pixelunshuffle": "space-to-depth",
+    "antialiased": "max-blur", "blurmax": "max-blur", "haar": "wavelet", "dwt": "wavelet", "fourier": "spectral",
+    "interpolate": "resize", "bilinear": "resize", "bicubic": "resize", "upsample": "resize", "identity": "subsample",
+    "decimate": "subsample", "none": "subsample", "spatialpyramid": "pyramid", "spp": "pyramid", "polyphase": "aps",
+}  # fmt: skip
+
+
+def same_as(word: str) -> str:
+    """Return the kind that is meant by a word of torch, TensorFlow or a paper (`nn.MaxPool2d`), "" where none is."""
+    letters = re.sub(r"[^a-z0-9]", "", word[:100].lower().rsplit(".", 1)[-1])
+    bare = re.sub(r"(pooling|pool)?([123]d)?(layer)?$", "", letters)
+    ours = {name.replace("-", ""): name for name in KINDS}
+    return ours.get(bare) or _ELSEWHERE.get(bare, "")

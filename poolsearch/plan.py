@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from poolsearch.errors import PlanError
+from poolsearch.errors import PlanError, shortened
 from poolsearch.spec import BORDERS, PLACEMENTS, SAME, PoolSpec
+
+_LETTERS_MOST = 50_000  # of a Plan's text; a pooling at each of 200 sites takes a fifth of that
 
 __all__ = ["BORDERS", "PLACEMENTS", "SAME", "Plan", "PoolSpec"]
 
@@ -29,28 +32,36 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.backbone):
-            raise PlanError(f"'{self.backbone}' can't be the name of a backbone. Write it as in 'resnet18/3x64x64'.")
+            raise PlanError(
+                f"'{shortened(self.backbone)}' can't be the name of a backbone. Write it as in 'resnet18/3x64x64'."
+            )
         if len(self.size) != 3 or any(n < 1 or n > 4096 for n in self.size):
             raise PlanError(
                 f"Input size {'x'.join(map(str, self.size))} is not possible. "
                 "Write channels x height x width, each from 1 to 4096, as in '3x64x64'."
             )
         names = [name for name, _ in self.sites]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise PlanError(f"Site '{twice}' stands twice in the Plan. Give each site one pooling.")
+        if len(set(names)) < len(names):
+            twice = Counter(names).most_common(1)[0][0]
+            raise PlanError(f"Site '{shortened(twice)}' stands twice in the Plan. Give each site one pooling.")
 
     @classmethod
     def parse(cls, text: str) -> Plan:
         """Return the Plan of a text. Strict: raises PlanError with what is possible."""
         head, colon, rest = text.strip().partition(":")
         name, slash, size = head.partition("/")
-        match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", size.strip())
+        match = re.fullmatch(r"(\d{1,9})x(\d{1,9})x(\d{1,9})", size.strip())
+        if len(text) > _LETTERS_MOST:
+            raise PlanError(f"A Plan has {_LETTERS_MOST:,} letters at most, got {len(text):,}.")
         if not slash or not match:
-            raise PlanError(f"'{head}' is no backbone with an input size. Write it as in 'resnet18/3x64x64'.")
+            raise PlanError(
+                f"'{shortened(head)}' is no backbone with an input size. Write it as in 'resnet18/3x64x64'."
+            )
         if colon and not rest.strip():
-            raise PlanError(f"Nothing stands behind the colon in '{text}'. Write a change as 'stem=avg k2 s2'.")
-        sites = [_parse_site(part) for part in rest.split(";")] if rest.strip() else []
+            raise PlanError(
+                f"Nothing stands behind the colon in '{shortened(text)}'. Write a change as 'stem=avg k2 s2'."
+            )
+        sites = [_parse_site(" ".join(part.split())) for part in rest.split(";")] if rest.strip() else []
         c, h, w = (int(group) for group in match.groups())
         return cls(name.strip(), (c, h, w), tuple(sites))
 
@@ -87,5 +98,5 @@ class Plan:
 def _parse_site(text: str) -> tuple[str, PoolSpec]:
     name, equals, spec = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z0-9_.#-]+", name.strip()):
-        raise PlanError(f"'{text.strip()}' is no change of a site. Write it as in 'stem=avg k2 s2'.")
+        raise PlanError(f"'{shortened(text.strip())}' is no change of a site. Write it as in 'stem=avg k2 s2'.")
     return name.strip(), PoolSpec.parse(spec)

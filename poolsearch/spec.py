@@ -5,19 +5,23 @@ Defaults and what can't change the result are left out, so that one spec has one
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from poolsearch.errors import PlanError, unknown
-from poolsearch.kinds import KINDS
+from poolsearch.errors import PlanError, shortened, unknown
+from poolsearch.kinds import KINDS, same_as
 
 Placement = Literal["after", "before", "hybrid"]
 PLACEMENTS: tuple[str, ...] = get_args(Placement)
 SAME = ("same-upper", "same-lower")
 BORDERS = ("zeros", "reflect", "circular")  # what stands in the padding; unsaid, the kind's own
 Padding = str | tuple[tuple[int, int], ...]
+
+_LARGEST = 4096  # pixels, of an input side: no window, step or border is longer
+_AXES = 3
 
 _FLAGS = ("ceil", "uncounted")
 _LETTERS = {"k": "kernel", "s": "stride", "p": "padding", "d": "dilation"}
@@ -112,7 +116,7 @@ def _pads(pads: tuple[tuple[int, int], ...]) -> str:
 def _normalise(spec: PoolSpec) -> None:
     """Check a spec as it is made, and drop what can't change its result."""
     if spec.kind not in KINDS:
-        raise PlanError(unknown("pooling", spec.kind, KINDS))
+        raise PlanError(unknown("pooling", spec.kind, KINDS, meant=same_as(spec.kind)))
     takes = KINDS[spec.kind].takes
     padded = isinstance(spec.padding, str) or any(pair != (0, 0) for pair in spec.padding)
     given = {
@@ -165,9 +169,13 @@ def _drop_idle(spec: PoolSpec, fixed: dict[str, Any], takes: tuple[str, ...]) ->
 def _check_numbers(spec: PoolSpec) -> None:
     takes = KINDS[spec.kind].takes
     for name, values in (("kernel", spec.kernel), ("stride", spec.stride), ("dilation", spec.dilation)):
+        if len(values) > _AXES:
+            raise PlanError(f"{name.capitalize()} has a number for each of {_AXES} axes at most, got {len(values)}.")
         for value in values:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise PlanError(f"{name.capitalize()} must be a whole number from 1 up, got {value}. Nearest: 1.")
+            if value > _LARGEST:
+                raise PlanError(f"{name.capitalize()} goes up to {_LARGEST}, got {value}. Nearest: {_LARGEST}.")
     if "kernel" in takes and not spec.kernel:
         raise PlanError(f"Pooling '{spec.kind}' needs a kernel. Write it as in '{spec.kind} k2 s2'.")
     if takes == ("stride",) and not spec.stride:
@@ -181,8 +189,12 @@ def _check_numbers(spec: PoolSpec) -> None:
     if isinstance(spec.padding, str):
         if spec.padding not in SAME:
             raise PlanError(unknown("padding", spec.padding, SAME))
+    elif len(spec.padding) > _AXES:
+        raise PlanError(f"Padding has a number for each of {_AXES} axes at most, got {len(spec.padding)}.")
     elif any(min(pair) < 0 for pair in spec.padding):
         raise PlanError(f"Padding must be 0 or more, got {_pads(spec.padding)}. Nearest: 0.")
+    elif any(max(pair) > _LARGEST for pair in spec.padding):
+        raise PlanError(f"Padding goes up to {_LARGEST}, got {_pads(spec.padding)}. Nearest: {_LARGEST}.")
     if spec.border and spec.border not in BORDERS:
         raise PlanError(unknown("border", spec.border, BORDERS))
     if spec.placement not in PLACEMENTS:
@@ -219,6 +231,8 @@ def _check_options(spec: PoolSpec) -> tuple[tuple[str, float], ...]:
         option = kind.option(name)
         if option is None:
             raise PlanError(unknown("option", name, [o.name for o in kind.options], where=spec.kind))
+        if not math.isfinite(value):
+            raise PlanError(f"Option {name} of '{spec.kind}' goes from {option.low:g} to {option.high:g}, got {value}.")
         steps = (value - option.low) / option.step
         if not option.low <= value <= option.high or (option.whole and steps != int(steps)):
             near = min(max(value, option.low), option.high)
@@ -241,13 +255,15 @@ def _parse_spec(text: str) -> PoolSpec:
         raise PlanError(f"A pooling is missing. Write it as in 'avg k2 s2'. Possible: {', '.join(KINDS)}.")
     kind = words[0]
     if kind not in KINDS:
-        raise PlanError(unknown("pooling", kind, KINDS, where=text.strip()))
+        raise PlanError(unknown("pooling", kind, KINDS, text.strip(), same_as(kind)))
     fields: dict[str, object] = {}
     options: dict[str, float] = {}
     for word in words[1:]:
         name, value = _parse_word(word, kind, text)
         if name in fields or name in options:
-            raise PlanError(f"'{word}' gives {name} a second time in '{text.strip()}'. Give it once.")
+            raise PlanError(
+                f"'{shortened(word)}' gives {name} a second time in '{shortened(text.strip())}'. Give it once."
+            )
         if isinstance(value, float):
             options[name] = value
         else:
@@ -266,11 +282,18 @@ def _parse_word(word: str, kind: str, text: str) -> tuple[str, object]:
     if word in BORDERS:
         return "border", word
     if match := re.fullmatch(r"([ksd])(-?\d+(?:x-?\d+)*)", word):
-        return _LETTERS[match[1]], tuple(int(n) for n in match[2].split("x"))
+        return _LETTERS[match[1]], tuple(_whole(n) for n in match[2].split("x"))
     if match := re.fullmatch(r"p(-?\d+(?::\d+)?(?:x\d+(?::\d+)?)*)", word):
         pairs = [part.split(":") for part in match[1].split("x")]
-        return "padding", tuple((int(pair[0]), int(pair[-1])) for pair in pairs)
+        return "padding", tuple((_whole(pair[0]), _whole(pair[-1])) for pair in pairs)
     if match := re.fullmatch(r"([a-z]+)=(-?\d+(?:\.\d+)?)", word):
         return match[1], float(match[2])
     possible = ["kN", "sN", "pN", "dN", *_FLAGS, *SAME, *BORDERS, *PLACEMENTS]
     raise PlanError(unknown("word", word, [*possible, *(f"{o.name}=N" for o in KINDS[kind].options)], text.strip()))
+
+
+def _whole(digits: str) -> int:
+    """Return the number of a text of digits; Python itself reads 4,300 of them at most."""
+    if len(digits) > 12:
+        raise PlanError(f"A number of {len(digits):,} digits is no size. The largest is {_LARGEST}.")
+    return int(digits)

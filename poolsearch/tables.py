@@ -15,6 +15,7 @@ from rich.text import Text
 
 from poolsearch.config import TRIALS_MOST
 from poolsearch.costs import measured, measured_where
+from poolsearch.errors import printable
 from poolsearch.inventory_rows import Difference
 from poolsearch.kinds import Kind
 from poolsearch.objectives import OBJECTIVES, USUAL
@@ -235,11 +236,6 @@ def cells_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for row in rows:
         table.add_row(*(Text(row[number]) for number in kept))
     return table
-
-
-def printable(text: str) -> str:
-    """Return a name from a file without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def differences_table(network: str, differences: Sequence[Difference], most: int = 30) -> Table:

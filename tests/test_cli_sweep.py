@@ -34,7 +34,9 @@ def test_what_is_not_there_is_refused_in_a_sentence(tiny):
     for name in ("../up", "a/b", "\0", "x" * 5000, "<script>alert(1)</script>", "🦊"):
         ended = ask("rename", "tiny", name)
         assert ended.exit_code == 2
-        assert ended.stderr.startswith(f"{name[:40]!r} is no study name: take 1 to 64 letters, digits, spaces, dots")
+        assert ended.stderr.startswith(
+            f"{name[:40]!r} is not a valid study name: take 1 to 64 letters of any script, digits"
+        )
 
 
 def test_status_says_what_is_at_work(tiny):

@@ -63,6 +63,99 @@ def test_a_refused_config_says_what_is_possible(more, message):
     assert message in str(refused.value)
 
 
+BIG, DEEP = "9" * 5000, "[" * 5000 + "]" * 5000
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("trials = true", "trials in the config: input should be a valid integer, got True."),
+        ("trials = '24'", "trials in the config: input should be a valid integer, got '24'."),
+        ("trials = 24.0", "trials in the config: input should be a valid integer, got 24.0."),
+        ("[training]\nrate = true", "training.rate in the config: input should be a valid number, got True."),
+        ("[training]\nrate = '0.1'", "training.rate in the config: input should be a valid number, got '0.1'."),
+        ("[space]\nkernel = [true]", "space.kernel in the config: input should be a valid integer, got True."),
+        ("[space]\nkernel = '2,3'", "got '2,3'. Write it as in kernel = [2, 3]."),
+        ("seed = 4294967296", "seed in the config: input should be less than 4294967296, got 4294967296."),
+        ("minutes = 1e999", "minutes in the config: input should be a finite number, got inf."),
+        (f"[limits]\nfree_mb = {BIG[:400]}", "limits.free_mb in the config: input should be less than or equal to"),
+        (f"trials = {BIG}", "The config is not TOML: a number in it has more than 4,300 digits."),
+        ("trials = 0x" + "f" * 5000, "less than or equal to 100000, got a number of thousands of digits."),
+        (f"[space]\nkernel = {DEEP}", "The config is nested too deeply: it has sections in [space]"),
+        ("[space]\n" + "a." * 5000 + "b = 1", "Unknown key 'a' in '[space.a]'. Possible: kinds, kernel, stride."),
+        ("[space]\nsites = 3", "space in the config: input should be a valid dictionary, got 3."),
+    ],
+)
+def test_a_value_is_of_its_own_type_and_size_or_refused(more, message):
+    with pytest.raises(ConfigError) as refused:
+        parse(SHORT + more)
+    assert message in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("[training]\nlr = 0.1", "Unknown key 'lr' in '[training]'. Here it is 'rate'. Possible: epochs, batch, rate,"),
+        ("lr = 0.1", "'lr' can't stand at the top of the config: it is called 'rate' here, and a key of [training]."),
+        ("batch_size = 8", "it is called 'batch' here, and a key of [training] or [latency]."),
+        ("n_trials = 8", "Unknown key 'n_trials' in 'the config'. Here it is 'trials'."),
+        ("[space]\ntrials = 5", "'trials' can't stand in [space]: it is a key of the top of the config, above all"),
+        ("epochs = 3", "'epochs' can't stand at the top of the config: it is a key of [training]."),
+        ("[space.stage1]\nepochs = 3", "'epochs' can't stand in [space.stage1]: it is a key of [training]."),
+        ("[space.stage1]\nkernel_size = 3", "Unknown key 'kernel_size' in '[space.stage1]'. Here it is 'kernel'."),
+        ("[Training]\nepochs = 3", "Unknown key 'Training' in 'the config'. Here it is 'training'."),
+        ("[space]\nkinds = ['MaxPool2d']", "Unknown pooling 'MaxPool2d'. Did you mean 'max'?"),
+        ("[space]\nkinds = ['torch.nn.LPPool2d']", "Unknown pooling 'torch.nn.LPPool2d'. Did you mean 'lp'?"),
+        ("[space]\nkinds = ['AveragePooling2D']", "Unknown pooling 'AveragePooling2D'. Did you mean 'avg'?"),
+        ("[space]\nkinds = ['Conv2d']", "Unknown pooling 'Conv2d'. Did you mean 'conv'?"),
+        ("[space]\nkinds = 'max, avg'", 'several poolings in one text. Write a list: kinds = ["max", "avg"].'),
+        ("objectives = 'accuracy'", 'got accuracy. Write it as in objectives = ["accuracy", "latency_ms"].'),
+        ("objectives = ['acc', 'latency_ms']", "got 'acc'. Did you mean 'accuracy'?"),
+        ("[training]\nprecision = 'fp16'", "got 'fp16'. Did you mean 'bfloat16'?"),
+        (
+            "[space]\nkernel = {low = 2, high = 5}",
+            "There are no ranges: write the values, as in kernel = [2, 3, 4, 5].",
+        ),
+        ("[space.kernel]\nlow = 2\nhigh = 3", "There are no ranges: write the values, as in kernel = [2, 3]."),
+        ("training = 5", "[training] in the config is a section with keys of its own, got 5."),
+        ("[[space.stage1]]\nstride = [2]", "[space.stage1] in the config is a section with keys of its own, got [{"),
+    ],
+)
+def test_who_comes_from_elsewhere_is_told_our_word_and_its_place(more, message):
+    with pytest.raises(ConfigError) as refused:
+        parse(SHORT + more)
+    assert message in str(refused.value)
+
+
+def test_a_plan_as_backbone_is_refused_for_its_change_would_be_dropped():
+    with pytest.raises(ConfigError) as refused:
+        parse('study = "a"\nbackbone = "resnet18/3x64x64: stem=avg k2 s2"')
+    assert str(refused.value) == (
+        "The backbone 'resnet18/3x64x64: stem=avg k2 s2' is a Plan with changes; a sweep starts from the published "
+        'network. Write backbone = "resnet18/3x64x64", and what may stand at a site in [space.SITE]. (line 2)'
+    )
+
+
+def test_a_config_is_read_as_editors_write_it(tmp_path):
+    path = tmp_path / "a.toml"
+    for start, encoding in (("\ufeff", "utf-8"), ("", "utf-8")):
+        path.write_bytes((start + SHORT.replace("\n", "\r\n")).encode(encoding))
+        assert load(path).study == "a"
+    path.write_text(SHORT, encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"not a text in UTF-8. It is UTF-16. Save it as UTF-8."):
+        load(path)
+    path.write_bytes(SHORT.encode() + b"#" * 1_000_000)
+    with pytest.raises(ConfigError, match="a config has 1,000 kB at most"):
+        load(path)
+
+
+def test_a_setting_that_is_a_text_stays_one_whatever_it_looks_like():
+    for name in ("2024", "true", "nan", "1979-05-27", "1e5"):
+        assert parse(SHORT, (f"study={name}",)).study == name
+    assert parse(SHORT, ("study='quoted'",)).study == "quoted"
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -79,9 +172,9 @@ def test_a_space_that_cannot_be_is_refused_before_any_work(more, message):
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a" * 65, "<b>", "ü", ".hidden"])
+@pytest.mark.parametrize("name", ["", "../up", "a" * 65, "<b>", "🦊", ".hidden", "a.", "a‮b", "á" * 33 + "​"])
 def test_a_name_that_could_leave_the_runs_folder_is_refused(name):
-    with pytest.raises(ConfigError, match="is not possible. Take 1 to 64 letters"):
+    with pytest.raises(ConfigError, match="is not possible: take 1 to 64 letters of any script"):
         parse(f"study = '{name}'\nbackbone = 'smallnet/1x20x20'")
 
 

@@ -1,7 +1,7 @@
 """The Plan's text: round trip, one text for one Plan, and every refusal in words."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolsearch.errors import PlanError
@@ -59,6 +59,15 @@ def test_what_cannot_change_the_result_is_not_in_the_text(written, kept):
     ("text", "message"),
     [
         ("maxx k2 s2", "Unknown pooling 'maxx' in 'maxx k2 s2'. Did you mean 'max'? Possible: max, avg,"),
+        ("MaxPool2d k2", "Unknown pooling 'MaxPool2d' in 'MaxPool2d k2'. Did you mean 'max'?"),
+        ("max k" + "9" * 5000, "A number of 5,000 digits is no size. The largest is 4096."),
+        ("max k2 p" + "9" * 5000, "A number of 5,000 digits is no size. The largest is 4096."),
+        ("max k5000 s2", "Kernel goes up to 4096, got 5000. Nearest: 4096."),
+        ("max k2x2x2x2", "Kernel has a number for each of 3 axes at most, got 4."),
+        ("max k3 p1x1x1x1", "Padding has a number for each of 3 axes at most, got 4."),
+        ("lp k2 norm=" + "9" * 5000, "Option norm of 'lp' goes from 1 to 16, got inf."),
+        ("[" * 5000, "Unknown pooling '[[[["),
+        ("\x1b[31mmax", "Unknown pooling '?[31mmax' in '?[31mmax'."),
         ("max k0 s2", "Kernel must be a whole number from 1 up, got 0. Nearest: 1."),
         ("max k2 s0", "Stride must be a whole number from 1 up, got 0. Nearest: 1."),
         (
@@ -149,3 +158,41 @@ def test_text_and_plan_are_inverse(first, second, size):
     plan = Plan("net", size, (("one", first), ("two", second)))
     assert Plan.parse(str(plan)) == plan
     assert Plan.parse(str(plan)).hash == plan.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a/3x" + "9" * 5000 + "x8", "is no backbone with an input size."),
+        ("a" * 200_000, "A Plan has 50,000 letters at most, got 200,000."),
+        ("a/3x8x8: " + ";".join(["s=max k2"] * 3000), "Site 's' stands twice in the Plan."),
+        ("\x1b]0;title\x07", "'?]0;title?' is no backbone"),
+    ],
+)
+def test_a_text_from_a_link_may_be_anything_and_the_answer_is_short_and_printable(text, message):
+    with pytest.raises(PlanError) as refused:
+        Plan.parse(text)
+    assert message in str(refused.value)
+    assert len(str(refused.value)) < 300
+    assert str(refused.value).isprintable()
+
+
+def test_a_backbone_alone_is_no_plan_with_changes():
+    from poolsearch.backbones import published
+
+    with pytest.raises(PlanError, match=r"changes the network, and a backbone alone is asked for: write 'resnet18/3x6"):
+        published("resnet18/3x64x64: stem=avg k2 s2")
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.sampled_from([*KINDS, "k", "s2", "p1", "=", ";", ":", "/", "x", " ", "3", "-1", "9" * 4400, "[", "\0"]))
+)
+def test_no_text_gets_another_answer_than_a_plan_or_a_sentence(words):
+    for text in ("".join(words), "a/3x8x8: s=" + " ".join(words)):
+        try:
+            plan = Plan.parse(text)
+        except PlanError as error:
+            assert len(str(error)) < 1000
+        else:
+            assert Plan.parse(str(plan)) == plan

@@ -202,7 +202,7 @@ def test_a_locked_site_stands_apart_with_its_reason():
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("new-name", "../up", "is no study name"),
+        ("new-name", "../up", "is not a valid study name"),
         ("new-name", "tiny", "There is a sweep called 'tiny' already. Take another name."),
         ("new-kinds", [], "No pooling is chosen for all sites."),
         ("new-kernels", [], "No kernel is chosen for all sites."),

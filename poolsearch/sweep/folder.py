@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from poolsearch import files
-from poolsearch.config import NAME, SweepConfig, parse, to_toml
-from poolsearch.errors import PoolsearchError, StudyError, unknown
+from poolsearch import files, study_name
+from poolsearch.config import SweepConfig, parse, to_toml
+from poolsearch.errors import PoolsearchError, StudyError, is_text, unknown
 from poolsearch.rows import EpochRow, RunningTrial, SweepStatus
 from poolsearch.sweep.lease import holder
 
@@ -41,26 +41,23 @@ class Options:
 
 def runs_folder() -> Path:
     """Return the folder of all sweeps: POOLSEARCH_RUNS, or `runs` beside the code."""
-    return Path(os.environ.get("POOLSEARCH_RUNS") or Path(__file__).parents[2] / "runs")
+    wanted = os.environ.get("POOLSEARCH_RUNS") or str(Path(__file__).parents[2] / "runs")
+    if not is_text(wanted):
+        raise StudyError(f"POOLSEARCH_RUNS is {wanted!r}: control characters and broken UTF-8 are not possible there.")
+    return Path(wanted)
 
 
 def folder_of(study: str) -> Path:
     """Return the folder of a sweep. Raises StudyError for a name that could leave the runs folder."""
-    if not _possible(study):
-        raise StudyError(
-            f"{study[:40]!r} is no study name: take 1 to 64 letters, digits, spaces, dots, underscores and hyphens, "
-            "a letter or digit first and no dot or space last."
-        )
-    return runs_folder() / study
-
-
-def _possible(name: str) -> bool:
-    return bool(NAME.fullmatch(name)) and not name.endswith((".", " "))
+    name = study_name.normal(study)
+    if not study_name.is_possible(name):
+        raise StudyError(f"{study[:40]!r} is not a valid study name: {study_name.POSSIBLE}.")
+    return runs_folder() / name
 
 
 def studies() -> tuple[str, ...]:
     """Return the names of all sweeps, newest first; folders whose name could not be a sweep's are left alone."""
-    found = [path.parent for path in runs_folder().glob("*/config.toml") if _possible(path.parent.name)]
+    found = [path.parent for path in runs_folder().glob("*/config.toml") if study_name.is_possible(path.parent.name)]
     return tuple(path.name for path in sorted(found, key=_started, reverse=True))
 
 
@@ -80,7 +77,7 @@ def read_config(study: str) -> SweepConfig:
         raise StudyError(f"There is no sweep called '{study}'. Sweeps here: {known}.") from None
     except (OSError, UnicodeDecodeError):
         raise StudyError(f"The config of the sweep '{study}' can't be read: {folder_of(study)}/config.toml.") from None
-    return parse(text).model_copy(update={"study": study})
+    return parse(text).model_copy(update={"study": study_name.normal(study)})
 
 
 def write_config(config: SweepConfig) -> Path:
@@ -107,10 +104,14 @@ def read_options(study: str) -> Options:
 def merged(study: str, **wishes: Any) -> Options:
     """Return the options of a sweep's last run with those of a new one over them; a wish of None is none.
 
-    Raises PoolsearchError for an engine that there is not.
+    Raises PoolsearchError for an engine that there is not, or a storage that can't be.
     """
     if wishes.get("engine") not in (None, *get_args(Engine)):
         raise PoolsearchError(unknown("engine", wishes["engine"], get_args(Engine)))
+    if wishes.get("storage"):
+        from poolsearch.sweep.storage import checked  # it imports Optuna, which takes half a second
+
+        wishes["storage"] = checked(wishes["storage"]).render_as_string()  # with the whole path of a file
     return replace(read_options(study), **{name: wish for name, wish in wishes.items() if wish is not None})
 
 

@@ -67,7 +67,32 @@ def checked(url: str) -> URL:
         )
     if not parsed.database:
         raise StudyError(f"The storage URL names no database. {_POSSIBLE}")
-    return parsed
+    return _checked_sqlite(parsed, url) if parsed.drivername == "sqlite" else parsed
+
+
+def _checked_sqlite(url: URL, typed: str) -> URL:
+    """Return a SQLite URL with the whole path of its file: each process of a sweep has a working folder of its own."""
+    if "?" in typed:  # SQLAlchemy drops what it takes for an option without a value
+        raise StudyError(
+            "A SQLite URL takes no options behind a '?'. Where the '?' is part of the path, write it as %3F "
+            "(and a '%' as %25)."
+        )
+    if not url.database or ":memory:" in url.database or url.database.startswith("file:"):
+        raise StudyError(
+            f"The storage '{typed}' is no file on the disk: a sweep's processes could not share it, "
+            f"and it would be gone with them. {_POSSIBLE}"
+        )
+    return sqlite_url(Path(url.database).absolute())
+
+
+def sqlite_url(path: Path) -> URL:
+    """Return the URL of a SQLite file. Rendered, what would end a URL's path (?, #, %) is quoted."""
+    return URL.create("sqlite", database=str(path))
+
+
+def read_only(path: Path) -> str:
+    """Return a SQLite file as the name under which SQLite only reads it: a file: URI with its path quoted."""
+    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 _POSSIBLE = f"Possible: sqlite:////folder/study.db, or {_POSTGRES}://user@host/database."
@@ -111,7 +136,7 @@ def _postgres(url: URL) -> RDBStorage:
 def _sqlite(path: Path, checked: bool) -> RDBStorage:
     """Return a file's storage; for one that was checked Optuna does not import alembic (11 MB) to check it again."""
     return RDBStorage(
-        f"sqlite:///{path}",
+        sqlite_url(path).render_as_string(),
         engine_kwargs={"connect_args": {"timeout": _BUSY_S, "factory": _FlushedConnection}},
         skip_table_creation=checked,
         skip_compatibility_check=checked,
@@ -135,8 +160,9 @@ def _make(path: Path) -> None:
             connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers read while the coordinator writes
         draft.replace(path)
     finally:
-        for left in path.parent.glob(f"{draft.name}*"):
-            left.unlink(missing_ok=True)
+        for left in path.parent.iterdir():
+            if left.name.startswith(draft.name):
+                left.unlink(missing_ok=True)
     files.sync_folder(path.parent)
 
 
@@ -149,7 +175,7 @@ def check_file(path: Path) -> None:
     if start != _MAGIC:
         raise StudyError(f"'{path}' is no SQLite file; its bytes are unchanged. Move it away, or name another storage.")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_BUSY_S)) as connection:
+        with closing(sqlite3.connect(read_only(path), uri=True, timeout=_BUSY_S)) as connection:
             tables = {name for (name,) in connection.execute("select name from sqlite_master where type='table'")}
             ours = tables >= _TABLES
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if ours else "ok"

@@ -21,7 +21,7 @@ from poolsearch.plan import Plan
 from poolsearch.rows import EpochRow, TrialRow
 from poolsearch.sweep.folder import Options, folder_of, read_config, read_options
 from poolsearch.sweep.front import mark_front
-from poolsearch.sweep.storage import CONNECTING, check_file, checked, in_words, sqlite_file
+from poolsearch.sweep.storage import CONNECTING, check_file, checked, in_words, read_only, sqlite_file, sqlite_url
 
 _STATES = {"COMPLETE": "complete", "FAIL": "failed", "PRUNED": "failed", "RUNNING": "running", "WAITING": "waiting"}
 _ENDED = ("COMPLETE", "FAIL", "PRUNED")
@@ -56,7 +56,7 @@ class Kept:
 def url_of(study: str, options: Options | None = None) -> URL:
     """Return the storage URL of a sweep with these options, or with those of its last run."""
     wanted = (options or read_options(study)).storage
-    return checked(wanted) if wanted else URL.create("sqlite", database=str(folder_of(study) / "study.db"))
+    return checked(wanted) if wanted else sqlite_url(folder_of(study) / "study.db")
 
 
 def kept(connection: Connection, study: int, seen: int = -1, unfinished: Iterable[int] = ()) -> Iterator[Kept]:
@@ -96,7 +96,7 @@ class Reader:
 
     def __init__(self, study: str) -> None:
         """Open it. Raises StudyError when there is none, or its storage can't be used."""
-        read_config(study)
+        study = read_config(study).study
         url, self._name = url_of(study), read_options(study).name or study
         path = sqlite_file(url)
         if path and not path.exists():
@@ -161,7 +161,9 @@ class Reader:
 def _reading(url: URL, path: Path | None) -> Engine:
     if path is None:
         return create_engine(url, pool_pre_ping=True, connect_args=CONNECTING)
-    return create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", connect_args={"timeout": 5})
+    # the whole name, quoted, is the URL's database: SQLAlchemy hands it on as it is
+    url = URL.create("sqlite", database=read_only(path), query={"uri": "true"})
+    return create_engine(url, connect_args={"timeout": 5})
 
 
 def trial_rows(study: str, alive: bool = False) -> tuple[TrialRow, ...]:

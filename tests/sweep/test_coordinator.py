@@ -522,7 +522,7 @@ def test_a_renamed_sweep_keeps_its_trials_and_can_be_resumed(tiny):
     assert outcome.document()["counts"] == {"complete": 6}
     with pytest.raises(StudyError, match="There is a sweep called 'Second try' already. Take another name."):
         folder.rename("Second try", "Second try")
-    with pytest.raises(StudyError, match="'../up' is no study name"):
+    with pytest.raises(StudyError, match="'../up' is not a valid study name"):
         folder.rename("Second try", "../up")
 
 

@@ -4,9 +4,11 @@ import os
 import sqlite3
 from collections import namedtuple
 
+import optuna
 import pytest
 
 from poolsearch import files
+from poolsearch.config import parse, to_toml
 from poolsearch.errors import StudyError
 from poolsearch.sweep import folder, patience, results, storage, store
 from poolsearch.sweep.folder import Options
@@ -21,6 +23,17 @@ from tests.sweep.scripted import ScriptedEngine, done
         ("nonsense", "The storage is no URL. Possible: sqlite:////folder/study.db, or postgresql+psycopg://user@host/"),
         ("mysql://u@h/d", "Unknown storage 'mysql'. Possible: sqlite:////folder/study.db, or postgresql+psycopg://"),
         ("postgresql+psycopg://u@h", "The storage URL names no database."),
+        (
+            "sqlite:///:memory:",
+            "The storage 'sqlite:///:memory:' is no file on the disk: a sweep's processes could",
+        ),
+        ("sqlite:///file::memory:", "The storage 'sqlite:///file::memory:' is no file on the disk"),
+        ("sqlite:///file:a?mode=memory&uri=true", "A SQLite URL takes no options behind a '?'."),
+        (
+            "sqlite:////tmp/a?b/study.db",
+            "A SQLite URL takes no options behind a '?'. Where the '?' is part of the path",
+        ),
+        ("sqlite://", "The storage URL names no database."),
         ("postgresql+psycopg://u:canary@h/d", "The storage URL holds a password, which would be seen in logs"),
         ("postgresql+psycopg://u@h/d?password=canary", "The storage URL holds a password, which would be seen"),
     ],
@@ -34,6 +47,56 @@ def test_a_url_that_cannot_be_is_refused_and_no_password_is_shown(url, sentence)
 
 def test_postgresql_is_spelt_as_people_spell_it():
     assert storage.checked("postgresql://u@h/d").drivername == "postgresql+psycopg"
+
+
+PLACES = ["a#b", "a?b", "100%", "C#", "ä b", "a%20b", "a?mode=memory", "{x}", "[a]", "a&b=c;d", "日本", 'it\'s "so"']
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_sweep_lands_where_it_is_asked_to_whatever_the_folder_is_called(tiny, tmp_path, monkeypatch, place):
+    """By POOLSEARCH_RUNS, and by --storage; and nowhere else."""
+    monkeypatch.setenv("POOLSEARCH_RUNS", str(tmp_path / place / "runs"))
+    elsewhere = tmp_path / place / "other study.db"
+    for options in (Options(), folder.merged("tiny", storage=storage.sqlite_url(elsewhere).render_as_string())):
+        outcome = run(tiny, options, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
+        assert outcome.document()["counts"] == {"complete": 5}
+        assert optuna.load_study(study_name="tiny", storage=outcome.storage).trials[4].state.name == "COMPLETE"
+        folder.delete("tiny")
+    assert elsewhere.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [place]
+
+
+def test_a_storage_is_the_same_file_from_every_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = folder.merged("tiny", storage="sqlite:///study.db").storage
+    assert wanted == f"sqlite:///{tmp_path}/study.db"
+    with pytest.raises(StudyError, match="Unknown storage 'mysql'"):
+        folder.merged("tiny", storage="mysql://u@h/d")
+
+
+NAMES = ["übung 1", "プーリング", "पूलिंग", "2024", "語" * 64]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_is_called_what_its_makers_call_it_in_any_script(tiny, name):
+    config = parse(to_toml(tiny), (f"study={name}",))
+    assert config.study == name
+    run(config, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
+    assert folder.studies() == (name,)
+    assert len(store.trial_rows(name)) == 5
+
+
+def test_two_spellings_that_look_alike_are_one_study(tiny):
+    composed, decomposed = "\u00e4", "a\u0308"
+    folder.write_config(parse(to_toml(tiny), (f"study={decomposed}",)))
+    assert folder.studies() == (composed,)
+    assert folder.read_config(decomposed).study == composed
+    assert folder.folder_of(decomposed) == folder.folder_of(composed)
+
+
+def test_a_name_that_no_file_system_holds_is_refused():
+    with pytest.raises(StudyError, match="is not a valid study name"):
+        folder.folder_of("𐍈" * 64)  # 256 bytes
 
 
 def another_program(path):

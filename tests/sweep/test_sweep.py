@@ -251,7 +251,7 @@ def test_the_script_refuses_in_one_sentence(words, message, tmp_path):
 
 def test_a_study_name_cannot_leave_the_runs_folder():
     for name in ("a ", "../up", "a/b", "", "..", "x" * 65):
-        with pytest.raises(StudyError, match="is no study name"):
+        with pytest.raises(StudyError, match="is not a valid study name"):
             folder.folder_of(name)
 
 
