@@ -22,6 +22,7 @@ import sys
 import time
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from poolsearch.plan import Plan, PoolSpec  # noqa: E402
 from poolsearch.rows import Site  # noqa: E402
 from poolsearch.surgery import check, find_sites, rebuild, replayed, sites  # noqa: E402
 from poolsearch.surgery.record import record, record_calls  # noqa: E402
+from poolsearch.surgery.suggest import suggest  # noqa: E402
 
 LARGEST = 45_000_000  # parameters: above this, forward and backward run on meta tensors, not on numbers
 TIMM = """
@@ -127,12 +129,10 @@ def swapped(name: str, size: tuple[int, int, int]) -> list[Plan]:
             continue
         own = site.published
         if site.form == "convolution":
-            blurs = blurs.put(site.name, PoolSpec.of("blur", 3, own.stride or 2, 1))
+            blurs = blurs.put(site.name, suggest(site, "blur"))
         elif own.kind in ("max", "avg"):
-            other = "avg" if own.kind == "max" else "max"
-            pools = pools.put(
-                site.name, PoolSpec(other, own.kernel, own.stride, own.padding, ceil=own.ceil, counted=other == "max")
-            )
+            spec = suggest(site, "avg" if own.kind == "max" else "max")
+            pools = pools.put(site.name, replace(spec, counted=spec.kind == "max"))
     return [plan for plan in (pools, blurs) if plan.sites]
 
 

@@ -292,6 +292,23 @@ def test_a_strided_convolution_takes_a_pooling_and_gives_it_back():
     assert "a" not in at.query_params
 
 
+def test_another_kind_or_kernel_leaves_the_published_size():
+    at = page("backbone", a="alexnet/3x224x224", site="stage2")
+    at.pills(key="site").set_value("stage2").run()
+    at.selectbox(key="set-kind").set_value("avg").run()
+    assert query(at, "a") == "alexnet/3x224x224: stage2=avg k3 s2"  # 27x27 as published, not 28x28
+    assert "can't leave the published size" not in words(at)
+    at.selectbox(key="set-kind").set_value("area").run()
+    assert "`area s2` can't leave the published size at every input" in words(at)
+    at = page("backbone")
+    at.segmented_control(key="set-kernel").set_value(2).run()
+    assert query(at, "a") == "resnet18/3x128x128: stem=max k2 s2 ceil"
+    assert metric(at, "Last map, pixels").value == "4x4"
+    at.selectbox(key="set-kind").set_value("blur").run()
+    assert query(at, "a") == "resnet18/3x128x128: stem=blur k2 s2 p0:1"
+    assert at.segmented_control(key="set-padding").value == "0:1"
+
+
 def test_a_setting_keeps_what_it_does_not_show():
     at = page("backbone", a="resnet18/3x64x64: stem=lp k3x2 s2 p1x0 norm=3")
     at.segmented_control(key="set-stride").set_value(3).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
@@ -13,10 +13,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from poolsearch import backbones, datasets
 from poolsearch.config import SiteSpace, SweepConfig
 from poolsearch.errors import ConfigError, PoolsearchError, unknown
-from poolsearch.kinds import KINDS
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import Site
 from poolsearch.surgery import check, find_sites, possible_kinds
+from poolsearch.surgery.suggest import suggest
 
 Choice = tuple[str, int, int]  # kind, kernel, stride
 
@@ -127,26 +127,8 @@ def _choices(site: Site, config: SweepConfig) -> tuple[tuple[Choice, ...], tuple
         for kernel in kernels if site.role == "trunk" else kernels[:1]:
             for stride in strides if site.role == "trunk" else strides[:1]:
                 choices.append((kind, kernel, stride))
-                specs.append(_spec(site, kind, kernel, stride))
+                specs.append(suggest(site, kind, (kernel,), (stride,)))
     return tuple(choices), tuple(specs)
-
-
-def _spec(site: Site, kind: str, kernel: int, stride: int) -> PoolSpec:
-    """Return the spec of a choice: odd kernels are padded so that the map keeps its phase, even ones are not.
-
-    Where only some kernels exist the nearest one is taken; a convolution keeps its own kernel and padding.
-    """
-    if kind == "conv" and site.form == "convolution" and site.published:
-        return replace(site.published, stride=(stride,))
-    if KINDS[kind].reduces == "map":
-        return PoolSpec(kind)
-    if "kernel" not in KINDS[kind].takes:
-        return PoolSpec.of(kind, stride=stride)
-    kernel = min(KINDS[kind].kernels or (kernel,), key=lambda there: abs(there - kernel))
-    published = site.published
-    if published and (kind, (kernel,), (stride,)) == (published.kind, published.kernel, published.stride):
-        return published
-    return PoolSpec.of(kind, kernel, stride, (kernel - 1) // 2)
 
 
 def _some_plan_runs(space: Space) -> None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
 from poolsearch.backbones import BACKBONES, backbone, known
 from poolsearch.costs import networks
 from poolsearch.errors import PoolsearchError
-from poolsearch.kinds import ADAPTIVE, KINDS
+from poolsearch.kinds import KINDS
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, possible_kinds
+from poolsearch.surgery.suggest import keeps_size, other_kind, other_window
 from poolsearch.tables import change, count, pixels, shape, size
 from poolsearch.widgets.controls import choose
 from poolsearch.widgets.variants import beside, remember, variant
@@ -132,7 +133,7 @@ def _ask(name: str, plan: Plan) -> None:
 def _site_settings(name: str, plan: Plan, site: Site) -> None:
     """Draw the settings of one site, showing what the Plan has there."""
     spec = plan.spec(site.name) or site.published
-    assert spec is not None
+    assert spec is not None and site.published is not None
     kinds = list(possible_kinds(site))
     fixed = spec.kind == "conv" and site.form == "convolution"  # kernel and padding belong to the weights
     st.caption(f"published: {site.main.text}")
@@ -175,16 +176,28 @@ def _site_settings(name: str, plan: Plan, site: Site) -> None:
             "hybrid: pooling, then a 1x1 convolution.",
             on_change=_change, args=(name, plan, site, "placement"),
         )  # fmt: skip
+    if spec.stride == site.published.stride and not keeps_size(site, spec):
+        st.caption(f"`{spec}` can't leave the published size at every input: it would need other pixels at the border.")
 
 
 def _numbers(spec: PoolSpec) -> dict[str, int | str]:
-    padding = spec.padding if isinstance(spec.padding, str) else spec.padding[0][0] if spec.padding else 0
-    found: dict[str, int | str] = {"padding": padding}
+    found: dict[str, int | str] = {"padding": _padding(spec)}
     if spec.kernel:
         found["kernel"] = spec.kernel[0]
     if spec.stride:
         found["stride"] = spec.stride[0]
     return found
+
+
+def _padding(spec: PoolSpec) -> int | str:
+    """Return the padding as one number, or as a Plan's text has it where one number does not say it."""
+    if isinstance(spec.padding, str):
+        return spec.padding
+    if not spec.padding:
+        return 0
+    if len(spec.padding) == 1 and spec.padding[0][0] == spec.padding[0][1]:
+        return spec.padding[0][0]
+    return next(word[1:] for word in str(spec).split() if word[0] == "p" and word[1].isdigit())
 
 
 def _change(name: str, plan: Plan, site: Site, field: str) -> None:
@@ -193,52 +206,30 @@ def _change(name: str, plan: Plan, site: Site, field: str) -> None:
     assert now is not None
     kind: str = st.session_state["set-kind"]
     try:
-        spec = _other_kind(site, now, kind) if field == "kind" else _other_numbers(now)
+        spec = other_kind(site, now, kind) if field == "kind" else _other_numbers(site, now)
     except PoolsearchError as error:
         st.session_state["refused"] = str(error)
         return
     _ask(name, plan.put(site.name, spec))
 
 
-def _other_numbers(now: PoolSpec) -> PoolSpec:
-    """Return the spec with those settings that differ from it (also one that was refused before); the rest stays."""
+def _other_numbers(site: Site, now: PoolSpec) -> PoolSpec:
+    """Return the spec with those settings that differ from it (also one that was refused before); the rest stays.
+
+    The padding follows another kernel, so that the map keeps its size, unless a padding is set too.
+    """
     shown = _numbers(now)
-    asked = {field: st.session_state.get(f"set-{field}", value) for field, value in shown.items()}
-    kernel, stride, padding = now.kernel, now.stride, now.padding
-    if asked.get("kernel") != shown.get("kernel"):
-        kernel = (asked["kernel"],)
-    if asked.get("stride") != shown.get("stride"):
-        stride = (asked["stride"],)
-    if asked["padding"] != shown["padding"]:
-        padding = asked["padding"] if isinstance(asked["padding"], str) else ((asked["padding"], asked["padding"]),)
-    placement = st.session_state.get("set-placement", now.placement) if now.kind != "conv" else now.placement
-    return replace(now, kernel=kernel, stride=stride, padding=padding, placement=placement)
-
-
-def _other_kind(site: Site, now: PoolSpec, kind: str) -> PoolSpec:
-    """Return another kind with the nearest window it can have."""
-    own = site.published
-    if kind == "conv" and site.form == "convolution" and own:
-        return replace(own, stride=now.stride or own.stride)
-    takes, kernel = KINDS[kind].takes, now.kernel or (2,)
-    if now.kind == "conv" and site.form == "convolution" and max(kernel) > 3:
-        kernel = (3,)  # a convolution's kernel is large for what it learns, not for what it pools
-    kernel = tuple(min(KINDS[kind].kernels or (n,), key=lambda there: abs(there - n)) for n in kernel)
-    padding = now.padding
-    if now.kind == "conv" and site.form == "convolution":
-        # behind the convolution at stride 1 this leaves the size that its stride left, whatever its own padding was
-        padding = tuple(((n - 1) // 2, (n - 1) // 2) for n in kernel)
-    elif not isinstance(padding, str):
-        padding = tuple((min(b, min(kernel) // 2), min(e, min(kernel) // 2)) for b, e in padding)
-    return PoolSpec(
-        kind,
-        kernel if "kernel" in takes else (),
-        (now.stride or (2,)) if "stride" in takes else (),
-        padding if "padding" in takes else (),
-        ceil=now.ceil and "ceil" in takes,
-        options=now.options if now.kind in ADAPTIVE and kind in ADAPTIVE else (),
-        placement=now.placement,
-    )
+    settings = {field: st.session_state.get(f"set-{field}", value) for field, value in shown.items()}
+    asked: dict[str, Any] = {
+        field: (settings[field],) for field in ("kernel", "stride") if settings.get(field) != shown.get(field)
+    }
+    placement = st.session_state.get("set-placement", now.placement)
+    if now.kind != "conv" and site.form == "convolution" and placement != now.placement:
+        asked["placement"] = placement
+    padding = settings["padding"]
+    if padding == shown["padding"]:
+        return other_window(site, now, **asked)
+    return replace(now, **asked, padding=padding if isinstance(padding, str) else ((padding, padding),))
 
 
 def badges(name: str, plan: Plan) -> list[tuple[str, Literal["blue", "orange", "gray"]]]:
