@@ -132,7 +132,7 @@ def rebuild(
     as_json: Json = False,
 ) -> None:
     """Write a Plan's network with published weights: every weight kept, only the poolings changed."""
-    from poolsearch import checkpoint
+    from poolsearch import checkpoint, files
     from poolsearch.backbones import backbone
     from poolsearch.plan import Plan
     from poolsearch.surgery import check
@@ -142,6 +142,7 @@ def rebuild(
     from poolsearch.tables import console, differences_table, size
     from poolsearch.weights import put_in
 
+    files.must_be_writable(out)
     wanted = check(Plan.parse(plan))
     given = published_weights(wanted, weights) if weights else None
     if given is not None and (found := put_in(rebuilt(wanted.published, device="meta"), given)):
@@ -149,7 +150,9 @@ def rebuild(
         raise typer.Exit(1)
     prove(wanted)
     classes = backbone(wanted.backbone).classes
-    checkpoint.save(rebuilt(wanted, published=given), wanted, classes, out)
+    network = rebuilt(wanted, published=given)
+    with files.in_words(out):
+        checkpoint.save(network, wanted, classes, out)
     done = {"plan": str(wanted), "weights": weights or "random", "file": str(out), "bytes": out.stat().st_size}
     if as_json:
         return show(done)

@@ -18,9 +18,12 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
+import psutil
+
 from poolsearch.errors import WeightsError
 
-SECONDS = 60  # for one file
+SECONDS = 60  # of CPU time, for one file
+_IDLE = 60  # seconds after which a child is looked at
 MEMORY = 1 << 30  # bytes that a child may take beside its libraries and three times the file
 _ROOT = Path(__file__).parents[1]
 _REPLY = 1 << 26  # bytes of one reply: far more than the names of any network
@@ -51,20 +54,41 @@ def _run(module: str, files: Sequence[Path], into: Path | None) -> tuple[list[st
         [sys.executable, "-m", module], cwd=_ROOT, env=environment, encoding="utf-8",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    try:
-        out, _ = child.communicate(request, timeout=SECONDS * (len(files) + 1))
-    except subprocess.TimeoutExpired:
-        child.kill()
-        out, _ = child.communicate()
+    out = _output(child, request)
     lines = [line for line in out.splitlines(keepends=True) if line.endswith("\n")]
     return lines[: len(files)], _ended(child.returncode)
 
 
+def _output(child: subprocess.Popen[str], request: str) -> str:
+    """Return what a child printed. One that waits for something and does no work for a minute is ended.
+
+    Its work is limited in the child, in CPU time: on a busy machine a good file takes as long as it takes.
+    """
+    done, given = -1.0, request
+    while True:
+        try:
+            return child.communicate(given or None, timeout=_IDLE)[0]
+        except subprocess.TimeoutExpired:
+            given = ""
+            before, done = done, _cpu_seconds(child.pid)
+            if done == before:
+                child.kill()
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has taken, 0 once it is gone."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
 def _ended(code: int) -> str:
-    if code in (-signal.SIGALRM, -signal.SIGXCPU):
-        return f"reading it took more than {SECONDS} s"
+    if code == -signal.SIGXCPU:
+        return f"reading it took more than {SECONDS} s of CPU time"
     if code == -signal.SIGKILL:
-        return "reading it took too long or too much memory"
+        return "its reader was ended: it did nothing for a minute, or the memory ran out"
     return "its reader broke off"
 
 
@@ -108,7 +132,7 @@ def _in_words(error: Exception) -> str:
 
 
 def _limit(size: int) -> None:
-    """Limit what reading a file of this many bytes may take: memory, written bytes, CPU seconds and wall seconds."""
+    """Limit what reading a file of this many bytes may take: memory, written bytes and CPU seconds."""
     limits = {"RLIMIT_FSIZE": size + (1 << 20), "RLIMIT_CPU": int(process_time()) + SECONDS, "RLIMIT_CORE": 0}
     if sys.platform == "linux":  # what the libraries have mapped already (0.6 GiB for torch, more with CUDA) is allowed
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -117,4 +141,3 @@ def _limit(size: int) -> None:
         kind = getattr(resource, name)
         with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
             resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)  # SIGALRM ends the process, also inside a library

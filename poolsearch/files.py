@@ -6,7 +6,11 @@ import errno
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from poolsearch.errors import PoolsearchError
 
 _NETWORKED = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "beegfs", "gpfs"})
 
@@ -29,6 +33,32 @@ def replace(path: Path, content: bytes | str, flush: bool = True) -> None:
         raise
     if flush:
         sync_folder(path.parent)
+
+
+def must_be_writable(path: Path) -> None:
+    """Raise PoolsearchError where no file can be written at a path, before what is to be in it is made.
+
+    Folders that are missing are made when it is written.
+    """
+    with in_words(path):
+        if path.is_dir():
+            raise PoolsearchError(f"'{path}' is a folder. Give a file in it: '{path / 'network.safetensors'}'.")
+        if path.exists() and not path.is_file():
+            raise PoolsearchError(f"'{path}' is a device or a pipe, which a file would take the place of.")
+        there = next(place for place in path.absolute().parents if place.exists())
+        if not there.is_dir():
+            raise PoolsearchError(f"'{path}' can't be written: '{there}' is a file, not a folder.")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PoolsearchError(f"'{path}' can't be written: nothing may be written in the folder '{there}'.")
+
+
+@contextmanager
+def in_words(path: Path) -> Iterator[None]:
+    """Raise PoolsearchError with the reason where a file can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise PoolsearchError(f"'{path}' can't be written: {error.strerror or error}.") from None
 
 
 def create(path: Path, content: str) -> bool:

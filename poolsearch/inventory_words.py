@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from poolsearch.errors import printable
+from poolsearch.errors import printable, shortened
 from poolsearch.inventory_rows import FileRow, Inventory, PoolingRow
 from poolsearch.tables import count, shape, size
 
 POOLING_COLUMNS = ("name", "is", "kernel", "stride", "padding", "flags", "in", "out", "PoolSpec or reason")
 FILE_COLUMNS = ("file", "format", "poolings", "parameters", "size", "problem")
+_LONGEST = 400  # letters of a line: names in a file may go on and on
 Cells = tuple[str, tuple[str, ...], list[tuple[str, ...]]]  # title, columns, rows
 
 
@@ -22,10 +23,10 @@ def inventory_lines(found: Inventory) -> list[str]:
     if found.bytes is not None:
         types = ", ".join(f"{name} {size(number)}" for name, number in found.dtypes)
         lines.append(f"size: {size(found.bytes)} in {found.tensors} tensors" + (f" ({types})" if types else ""))
-    lines += [f"keys: {found.keys[0]} to {found.keys[-1]}"] if found.keys else []
+    lines += [f"keys: {shortened(found.keys[0])} to {shortened(found.keys[-1])}"] if found.keys else []
     if found.poolings is None and not found.differences:
         lines.append("poolings: the keys alone do not say. Name the network with --backbone.")
-    return [printable(line) for line in (*lines, *found.notes)]
+    return [shortened(line, _LONGEST) for line in (*lines, *found.notes)]
 
 
 def inventory_cells(found: Inventory | Sequence[FileRow]) -> Cells:
@@ -48,7 +49,8 @@ def _pooling_cells(row: PoolingRow) -> tuple[str, ...]:
 
 def _file_cells(row: FileRow) -> tuple[str, ...]:
     numbers = ["" if one is None else f"{one:,}" for one in (row.poolings, row.parameters)]
-    return tuple(printable(cell) for cell in (row.name, row.format, *numbers, size(row.bytes), row.problem))
+    cells = (row.name, row.format, *numbers, size(row.bytes), row.problem)
+    return tuple(shortened(cell, _LONGEST) for cell in cells)
 
 
 def inventory_markdown(found: Inventory | Sequence[FileRow]) -> str:
@@ -58,7 +60,7 @@ def inventory_markdown(found: Inventory | Sequence[FileRow]) -> str:
     if isinstance(found, Inventory) and found.differences:
         title, columns = f"{len(found.differences)} keys do not fit {found.plan}", ("key", "wanted", "given")
         rows = [
-            (printable(one.key), *("" if it is None else shape(it) for it in (one.wanted, one.given)))
+            (shortened(one.key), *("" if it is None else shape(it) for it in (one.wanted, one.given)))
             for one in found.differences
         ]
     lines = [f"## {title}", "", *lines]

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from poolsearch.config import TRIALS_MOST
 from poolsearch.costs import measured, measured_where
-from poolsearch.errors import printable
+from poolsearch.errors import shortened
 from poolsearch.inventory_rows import Difference
 from poolsearch.kinds import Kind
 from poolsearch.objectives import OBJECTIVES, USUAL
@@ -244,7 +244,7 @@ def differences_table(network: str, differences: Sequence[Difference], most: int
     for one in differences[:most]:
         wanted = "no such key" if one.wanted is None else shape(one.wanted) or "one number"
         given = "missing" if one.given is None else shape(one.given) or "one number"
-        table.add_row(Text(printable(one.key)), wanted, given)
+        table.add_row(Text(shortened(one.key)), wanted, given)
     if len(differences) > most:
         table.add_row(f"and {len(differences) - most} more", "", "")
     return table

@@ -74,17 +74,22 @@ def _pickled(path: Path, size: int) -> Any:
 
 
 def _check_zip(path: Path, size: int) -> None:
-    """Refuse a zip that grows when it is read: torch stores its numbers as they are."""
+    """Refuse a zip that grows when it is read (torch stores its numbers as they are), and one with flipped bits."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
+            if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+                raise WeightsError("is a TorchScript program, which is code. Save the state_dict alone.")
+            full = sum(entry.file_size for entry in entries)
+            if full > size:
+                raise WeightsError(f"has {size:,} bytes and would grow to {full:,} when it is read.")
+            # torch.serialization.set_crc32_options(False) leaves every checksum 0: then there is nothing to hold to
+            broken = archive.testzip() if any(entry.CRC for entry in entries) else None
     except zipfile.BadZipFile:
         raise WeightsError("is cut short or broken: the directory at its end can't be read.") from None
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise WeightsError("is a TorchScript program, which is code. Save the state_dict alone.")
-    full = sum(entry.file_size for entry in entries)
-    if full > size:
-        raise WeightsError(f"has {size:,} bytes and would grow to {full:,} when it is read.")
+    if broken:
+        where = f"'{shortened(broken)}' does not have the checksum that was written with it"
+        raise WeightsError(f"is damaged: {where}. Copy or download it again.")
 
 
 def _unwrapped(given: Any) -> tuple[dict[str, Tensor], list[str], dict[str, int]]:

@@ -1,6 +1,8 @@
 """The command line: what it prints, its JSON, its exit codes, its one-sentence refusals."""
 
+import errno
 import json
+import os
 
 import pytest
 import torch
@@ -77,6 +79,39 @@ def test_rebuild_takes_a_file_from_before_norms_counted_their_batches(tmp_path):
     assert all(torch.equal(got[key], state[key]) for key in state)
     document = json.loads(ask("inventory", f"{tmp_path}/old.pt", "--backbone", "resnet18", "--json").stdout)
     assert (document["differences"], document["parameters"]) == ([], 11_689_512)
+
+
+def test_rebuild_refuses_a_place_where_no_file_can_be_written_before_it_builds_anything(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("poolsearch.surgery.rebuild", None)  # nothing is built
+    os.mkfifo(tmp_path / "pipe")
+    for out, message in {
+        "": "is a folder. Give a file in it:",
+        "file/net.safetensors": f"can't be written: '{tmp_path}/file' is a file, not a folder.",
+        "pipe": "is a device or a pipe",
+        "n" * 300: "can't be written: File name too long.",
+    }.items():
+        refused = ask("rebuild", "smallnet/1x20x20", "--out", f"{tmp_path}/{out}")
+        assert (refused.exit_code, message in refused.stderr) == (2, True), refused.output
+        assert "Traceback" not in refused.output
+    monkeypatch.setattr(os, "access", lambda *_: False)  # to root nothing is read-only
+    refused = ask("rebuild", "smallnet/1x20x20", "--out", f"{tmp_path}/net.safetensors")
+    assert f"nothing may be written in the folder '{tmp_path}'" in refused.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pipe"]
+
+
+def test_rebuild_says_in_a_sentence_what_the_disk_says_while_it_writes(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    refused = ask("rebuild", "smallnet/1x20x20", "--out", f"{tmp_path}/new/net.safetensors")
+    assert (refused.exit_code, "net.safetensors' can't be written: No space left on device." in refused.stderr) == (
+        2,
+        True,
+    )
+    monkeypatch.undo()
+    assert ask("rebuild", "smallnet/1x20x20", "--out", f"{tmp_path}/new/net.safetensors").exit_code == 0
 
 
 def test_cost_against_the_published_network():

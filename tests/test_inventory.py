@@ -106,6 +106,14 @@ def test_without_a_network_the_keys_say_what_they_can(folder):
     assert "Name the network with --backbone." in answer.stdout
 
 
+def test_keys_of_100_000_letters_are_cut(tmp_path):
+    save_file({"k" * 10**5: torch.zeros(2)}, tmp_path / "long.safetensors")
+    for words in ([], ["--markdown"], ["--backbone", "smallnet"], ["--backbone", "smallnet", "--markdown"]):
+        answer = ask(tmp_path / "long.safetensors", *words)
+        assert "k" * 77 + "..." in answer.stdout
+        assert len(answer.stdout) < 5000
+
+
 def test_a_file_that_does_not_fit_shows_the_differences_and_exits_with_1(folder):
     answer = ask(folder / "other.safetensors", "--backbone", "smallnet")
     assert answer.exit_code == 1

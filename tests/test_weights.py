@@ -6,7 +6,10 @@ import json
 import os
 import pickle
 import re
+import signal
 import struct
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -62,6 +65,22 @@ def legacy(value, path):
     torch.save(value, path, _use_new_zipfile_serialization=False)
 
 
+def flipped(path):
+    """Two bits of the numbers: torch reads such a file without a word."""
+    torch.save({"w": torch.arange(999.0)}, path)
+    data = bytearray(path.read_bytes())
+    for place in (len(data) // 2, len(data) // 2 + 800):
+        data[place] ^= 1
+    path.write_bytes(data)
+    assert torch.load(path)["w"].shape == (999,)
+
+
+def nested_in_itself(path):
+    outer = {}
+    outer["state_dict"] = {"model": outer}
+    torch.save(outer, path)
+
+
 REFUSED = {  # name -> (what makes the file, given its path; what is said)
     "evil.pt": (lambda p: torch.save({"w": Evil(p.parent / "ran")}, p), "asks for the Python object 'posix.system'"),
     "evil-old.pt": (
@@ -75,6 +94,9 @@ REFUSED = {  # name -> (what makes the file, given its path; what is said)
     "cut.pt": (cut, "is cut short or broken: the directory at its end"),
     "bomb.pt": (lambda p: of_zip(p, 10**8), "and would grow to 100,000,000 when it is read"),
     "script.pt": (lambda p: of_zip(p, 9, "constants.pkl"), "is a TorchScript program, which is code"),
+    "flipped.pt": (flipped, "is damaged: 'flipped/data/0' does not have the checksum that was written with it"),
+    "ring.pt": (nested_in_itself, "holds a 'state_dict' that lies in itself"),
+    "long.pt": (lambda p: torch.save({"k" * 10**5: one(float("nan"))}, p), f"in '{'k' * 77}...'."),
     "lying.pt": (lying, "is broken or cut short"),
     "huge.pt": (lambda p: torch.save({"w": torch.zeros(1).expand(10**9)}, p), "claims 1,000,000,000 numbers in 'w'"),
     "huge-old.pt": (lambda p: legacy({"w": torch.zeros(1).expand(10**9)}, p), "claims 1,000,000,000 numbers in 'w'"),
@@ -165,6 +187,41 @@ def test_nestings_prefixes_ties_and_slices_come_out_as_the_plain_tensors(tmp_pat
     )
 
 
+def test_a_file_written_without_checksums_is_read(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"w": one(7.0)}, tmp_path / "w.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(weights.read(tmp_path / "w.pt")["w"], one(7.0))
+
+
+def test_a_file_that_nests_on_and_on_is_read_and_says_so_in_four_lines(tmp_path):
+    nested = {"w": one()}
+    for _ in range(150):
+        nested = {"model": nested}
+    torch.save(nested, tmp_path / "w.pt")
+    assert weights.opened(tmp_path / "w.pt").contents == weights.Contents(
+        {"w": (2,)}, {"w": "float32"}, (*["Taken from 'model'."] * 3, "And from 147 more nestings.")
+    )
+
+
+def test_a_reader_that_takes_long_without_resting_is_waited_for_and_one_that_sleeps_is_not(tmp_path, monkeypatch):
+    """The limit is on CPU time: on a machine with much to do, a minute is no sign of a bad file."""
+    monkeypatch.setattr(confined, "_IDLE", 0.3)
+    works = subprocess.Popen(
+        [sys.executable, "-c", "import time\nwhile time.process_time() < 1: pass\nprint('done')"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    assert confined._output(works, "x") == "done\n"
+    sleeps = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(999)"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    assert confined._output(sleeps, "x") == ""
+    assert sleeps.returncode == -signal.SIGKILL
+
+
 def test_a_child_that_dies_names_its_file_and_the_others_are_still_read(tmp_path):
     """The reader here is a stand-in without torch: it ends itself, allocates, loops or writes when a file says so."""
     (tmp_path / "reader.py").write_text(
@@ -194,7 +251,7 @@ def test_a_child_that_dies_names_its_file_and_the_others_are_still_read(tmp_path
     assert [str(reply) for reply in replies[1:5]] == [
         "'1-die.txt' can't be read: its reader broke off.",
         "'2-grow.txt' needs more memory than three times its size and 1 GiB.",
-        "'3-loop.txt' can't be read: reading it took more than 60 s.",
+        "'3-loop.txt' can't be read: reading it took more than 60 s of CPU time.",
         "'4-write.txt' can't be read: File too large.",
     ]
 
@@ -304,10 +361,11 @@ def test_the_table_of_differences_shows_what_is_wanted_and_given():
     from poolsearch.tables import differences_table
 
     console = Console(width=100, record=True, file=io.StringIO())
-    many = [Difference(f"k{i}", (1,), None) for i in range(40)]
+    many = [Difference(f"k{i}" + "!" * 10**5 * (i == 1), (1,), None) for i in range(40)]
     console.print(differences_table("resnet18", [Difference("fc.bias", (1000,), (3,)), *many]))
     text = console.export_text()
     assert "41 keys do not fit resnet18" in text
     assert re.search(r"fc\.bias +1000 +3", text)
     assert re.search(r"k0 +1 +missing", text)
     assert "and 11 more" in text
+    assert len(text) < 9000
