@@ -10,9 +10,10 @@ lesson.sentences()
 try:
     choice = by_hand.picker()
     text = str(choice.spec)
-    shown = by_hand.stage_of(choice.picture, choice.own, text, choice.view == "Backward")
+    shown = by_hand.stage_of(choice.picture, choice.own, text, choice.view == "Backward", choice.move)
     formula = by_hand.size_formula(choice.picture, choice.own, choice.spec)
-    grids = by_hand.comparison_of(choice.picture, choice.own, text) if choice.view == "Frameworks" else None
+    compared = choice.view == "Frameworks"
+    grids = by_hand.comparison_of(choice.picture, choice.own, text, choice.move) if compared else None
 except PoolsearchError as error:
     variants.head("Pooling by hand")
     variants.refuse(error)
@@ -22,4 +23,4 @@ variants.head("Pooling by hand", *by_hand.badges(shown), caption=formula)
 if grids:
     comparison(grids, key="frameworks")
 else:
-    stepper(by_hand.drawn(shown, choice.predict), key="stage")
+    stepper(by_hand.drawn(shown, choice), key="stage")

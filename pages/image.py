@@ -5,7 +5,7 @@ import streamlit as st
 from poolsearch.errors import PoolsearchError
 from poolsearch.widgets import image, lesson, variants
 
-lesson.sentences()
+lesson.sentences("image")
 with st.container(horizontal=True, vertical_alignment="center"):
     st.title("Real image", width="content", anchor=False)
     view = image.shown()

@@ -201,6 +201,9 @@ class Comparison:
     values: tuple[tuple[float, ...], ...] | None
     refused: str = ""  # why there are none
     differs: tuple[tuple[int, int], ...] = ()  # row and column of each number that the first framework has not
+    input: tuple[tuple[float | None, ...], ...] = ()  # with its padding; None where the padding holds no number
+    padding: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))  # begin and end of both axes: those cells are no pixels
+    windows: tuple[tuple[int, int, int, int], ...] = ()  # of each output: row, column, rows, columns of the map
 
 
 @dataclass(frozen=True)

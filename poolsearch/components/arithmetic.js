@@ -40,6 +40,14 @@ function sharing(stage, n) {
   return { terms, winner: only ? 0 : null, parts, result: number(sum(terms.map(([, , share]) => share))) }
 }
 
+// The same for the gradient of all outputs together: how many pixels get any.
+function summing({ data: { input }, summed }) {
+  const shares = Object.values(summed), pixels = input.length * input[0].length
+  const got = shares.filter((share) => Math.abs(share) >= 0.005).length // what is written as 0 is none
+  const words = `∂ Σ outputs / ∂ input: ${got} of ${pixels} pixels get a share, ${pixels - got} none, sum `
+  return [[words, ""], [number(sum(shares)), "result"]]
+}
+
 function forward({ data, columns }, n, known) {
   const { terms, winner } = data.cells[n], value = data.output[Math.floor(n / columns)][n % columns]
   const parts = terms.length ? equation(data, data.cells[n]) : ["", String, "", " = "]
@@ -54,6 +62,7 @@ function heaviest(terms, winner) {
 
 // The arithmetic as pieces of text, [text, class].
 function arithmetic(stage, n, known) {
+  if (stage.data.sum) return summing(stage)
   const { terms, winner, parts: [open, written, join, close], result } =
     stage.data.backward ? sharing(stage, n) : forward(stage, n, known)
   const texts = terms.map(written), isLong = texts.join(join).length > LONGEST

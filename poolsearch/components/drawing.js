@@ -1,6 +1,6 @@
 // What every canvas here is drawn with: colours, cells, outlines. A "view" has its data's range, its inks and a layout.
 
-const NUMBERS_FROM = 26, UPRIGHT_FROM = 22 // px; in narrower cells, or narrower upright ones, numbers can't be read
+const NUMBERS_FROM = 24, UPRIGHT_FROM = 22 // px; in narrower cells, or narrower upright ones, numbers can't be read
 const THICKNESS = [[40, 4], [16, 3], [0, 2]] // px of an outline, from the given size of a cell on
 const DARK_TEXT_FROM = 0.179 // the relative luminance on which black and white text have the same contrast
 const FAINT = "rgb(128 128 128 / 0.35)" // round every cell: a white one would be lost on a white page

@@ -1,6 +1,7 @@
 // Draws a stage: two grids, the window, what is pointed at. stepper.js says when, drawing.js has the pieces.
 
 const WEIGHTS_FROM = 48 // px; in smaller cells there is no room for a weight under the number
+const VALUES_FROM = 40 // px; in smaller cells there is no room for a pixel's value under its gradient
 const LETTER = 0.47 // em: the mean width of a letter of such a weight
 const PALEST = 0.2 // of a colour: the smallest share of a gradient must still show whether it is negative
 
@@ -45,18 +46,18 @@ function drawCaptions(pen, stage, readers) {
 }
 
 function readersCaption({ data, count }, readers) {
-  if (data.backward) return `Gets ${number(sum([...readers.values()]))} from ${readers.size} of ${count} outputs`
+  if (data.backward) return `Over all outputs: ${number(sum([...readers.values()]))}, from ${readers.size} of ${count}`
   return readers.size ? `In ${readers.size} of ${count} windows` : "In no window"
 }
 
 function drawInput(pen, stage, shown) {
   const { layout, area: [rows, columns], data, outside } = stage, { backward } = data
-  const shares = backward && byPlace(data.cells[shown].gradient ?? [], 2), weights = weightsOf(stage, shown)
+  const shares = backward && sharesOf(stage, shown), weights = weightsOf(stage, shown)
   for (let row = rows.first; row < rows.end; row++) {
     for (let column = columns.first; column < columns.end; column++) {
       const box = boxOf(layout, layout.input, row, column), key = `${row},${column}`
       const value = data.input[row]?.[column], beyond = backward ? undefined : outside[key], below = weights[key]
-      if (value !== undefined && backward) drawShare(pen, stage, box, shares[key])
+      if (value !== undefined && backward) drawShare(pen, stage, box, value, shares[key])
       else if (value !== undefined) drawNumber(pen, stage, box, value, { below })
       else if (beyond !== undefined) drawNumber(pen, stage, box, beyond, { faded: true, below })
       else if (rows.padded(row) && columns.padded(column)) drawPadding(pen, stage, box)
@@ -85,13 +86,19 @@ function byPlace(entries, which) {
   return found
 }
 
-// A pixel's share of the gradient: blue if the output grows with the pixel, vermillion if it falls.
-function drawShare(pen, stage, box, share = 0) {
-  const { inks: { panel, ring, window }, steepest } = stage
+// What the pixels get, by "row,column": of the gradient of one output, or of all together.
+const sharesOf = ({ data, summed }, n) => (data.sum ? summed : byPlace(data.cells[n].gradient ?? [], 2))
+
+// A pixel's share of the gradient: blue if the output grows with the pixel, vermillion if it falls. Its value stands
+// below, or as a bar where cells are upright.
+function drawShare(pen, stage, box, value, share = 0) {
+  const { inks: { panel, ring, window }, steepest, layout: { cell, upright } } = stage
   const strength = PALEST + (1 - PALEST) * Math.abs(share) / steepest
   const ground = share ? mix(panel, share > 0 ? ring : window, strength) : panel
   fill(pen, box, ground)
-  write(pen, stage, box, share ? number(share) : "0", ground, { alpha: share ? 1 : 0.45 })
+  if (upright) drawBar(pen, stage, box, value, true)
+  const below = !upright && cell >= VALUES_FROM ? { text: number(value), size: Math.max(10, 0.2 * cell) } : undefined
+  write(pen, stage, box, share ? number(share) : "0", ground, { alpha: share ? 1 : 0.6, below })
 }
 
 function drawPadding(pen, stage, box) {
@@ -112,6 +119,7 @@ function drawOutput(pen, stage) {
 }
 
 function drawWindow(pen, stage, shown) {
+  if (stage.data.sum) return
   const { layout: { input, output }, data, inks } = stage, { kernel: [rows, columns], dilation: [down, across] } = data
   const area = windowNow(stage), thick = thicknessOf(stage)
   outline(pen, stage, input, area, inks.window, thick)

@@ -10,6 +10,7 @@
 //       range              [lowest, highest], the grey scale of both grids
 //       captions           [above the input, above the output]
 //       backward           whether the input shows where the gradient of an output goes
+//       sum                whether that is the gradient of all outputs together; only in the backward view
 //       predict            whether outputs are hidden until they are asked for; not in the backward view
 //       id                 changes whenever anything here changes
 //       cells              one for each number of the output, in reading order:
@@ -75,7 +76,10 @@ function load(stage, data) {
   stage.outside = byPlace(data.outside, 2)
   stage.readers = readersOf(data)
   const shares = data.cells.flatMap(({ gradient }) => gradient ?? [])
-  stage.steepest = Math.max(...shares.map(([, , share]) => Math.abs(share)))
+  stage.summed = byPlace(shares, 2)
+  const drawn = data.sum ? Object.values(stage.summed) : shares.map(([, , share]) => share)
+  stage.steepest = Math.max(...drawn.map(Math.abs))
+  stage.box.querySelector(".bar").style.visibility = data.sum ? "hidden" : "" // there is nothing to step through
   stage.scrub.max = stage.count - 1
   const longest = label(stage, stage.count - 1, stage.count).length // whatever it says, the scrub bar must not breathe
   stage.lab.style.minWidth = `${0.85 * longest}ch` // a letter takes less than a digit
@@ -114,6 +118,7 @@ function windowNow(stage) {
 }
 
 function label(stage, n, revealed = stage.revealed.size) {
+  if (stage.data.sum) return `All ${stage.count} outputs`
   const [row, column] = place(stage, n), shown = predicts(stage) ? `, ${revealed} shown` : ""
   return `Cell ${n + 1} of ${stage.count}: row ${row + 1}, column ${column + 1}${shown}`
 }

@@ -15,7 +15,7 @@ from poolsearch.errors import PlanError, PoolsearchError
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.sight import sizes_of
 from poolsearch.pooling.stage import stage
-from poolsearch.rows import Array, Comparison
+from poolsearch.rows import Array, Comparison, Stage
 from poolsearch.windows import same_padding, spread
 
 # from a spec and the sizes of the map: the spec as the framework reads it, and the rule in a sentence
@@ -39,9 +39,31 @@ def compare(picture: Array, spec: PoolSpec) -> tuple[Comparison, ...]:
 def _one(name: str, rule: Rule, picture: Array, spec: PoolSpec) -> Comparison:
     try:
         theirs, words = rule(spec, sizes_of((picture.shape[0], picture.shape[1])))
-        return Comparison(name, words, stage(picture, theirs).output)
+        shown = stage(picture, theirs)
+        windows = tuple(cell.window for cell in shown.cells)
+        padded = padded_input(shown, counts_zeros=theirs.kind == "avg" and theirs.counted)
+        return Comparison(name, words, shown.output, input=padded, padding=shown.padding, windows=windows)
     except PoolsearchError as error:
         return Comparison(name, "", None, refused=str(error))
+
+
+def padded_input(shown: Stage, counts_zeros: bool) -> tuple[tuple[float | None, ...], ...]:
+    """Return the input with its padding as rows of numbers, None where the padding holds none.
+
+    An average that counts its padding reads zeros there.
+    """
+    numbers: dict[tuple[int, int], float] = {(row, column): value for row, column, value in shown.outside}
+    numbers |= {(r, c): value for r, line in enumerate(shown.input) for c, value in enumerate(line)}
+    empty = 0.0 if counts_zeros else None
+    (top, bottom), (left, right) = shown.padding
+    rows, columns = range(-top, len(shown.input) + bottom), range(-left, len(shown.input[0]) + right)
+    return tuple(tuple(numbers.get((row, column), empty) for column in columns) for row in rows)
+
+
+def legend(grids: tuple[Comparison, ...]) -> str:
+    """Return what the marks of a comparison mean: a name for the first framework that has numbers."""
+    first = next((one.title for one in grids if one.values is not None), "")
+    return f"Outlined, with a filled corner: differs from {first}." if first else ""
 
 
 def _differing(

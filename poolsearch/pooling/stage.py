@@ -61,7 +61,7 @@ def stage(picture: Array, spec: PoolSpec, backward: bool = False) -> Stage:
         name=_NAMES.get(spec.kind, "max"),
         number=told.number,
         range=(min(0.0, float(values.min())), max(1.0, float(values.max()))),
-        captions=_captions(spec, picture.shape, (y.shape[0], y.shape[1]), border, win),
+        captions=_captions(spec, picture.shape, (y.shape[0], y.shape[1]), border, win, backward),
         cells=cells,
         id=hashlib.sha256(picture.tobytes() + text.encode()).hexdigest()[:12],
     )
@@ -213,12 +213,13 @@ _BORDERS = {"neutral": "padded", "zeros": "padded with zeros", "reflect": "mirro
 
 
 def _captions(
-    spec: PoolSpec, shape: tuple[int, ...], out: tuple[int, int], border: str, win: Window
+    spec: PoolSpec, shape: tuple[int, ...], out: tuple[int, int], border: str, win: Window, backward: bool
 ) -> tuple[str, str]:
     if KINDS[spec.kind].reduces == "channels":
         channels = "1 channel" if out[1] == 1 else f"{out[1]} channels"
         return f"Input: {shape[0]} places × {shape[1]} channels", f"Output: {channels}"
     edge = f", {_BORDERS[border]}" if any(map(any, win.padding)) else ""
+    edge += (": gradient, value below" if shape[0] > 1 else ": gradient, value as a bar") if backward else ""
     size = f"{shape[0]} × {shape[1]}" if shape[0] > 1 else f"of {shape[1]} samples"
     names = {"avg-max-cat": "average, maximum", "statistics": "mean, deviation", "pyramid": f"{out[1]} bins"}
     result = names.get(spec.kind) or (f"{out[0]} × {out[1]}" if shape[0] > 1 else f"of {out[1]} samples")

@@ -13,15 +13,16 @@ from streamlit.delta_generator import DeltaGenerator
 from poolsearch import datasets
 from poolsearch.kinds import KINDS, Kind, Option
 from poolsearch.plan import BORDERS, SAME, PoolSpec
-from poolsearch.pooling.frameworks import compare
+from poolsearch.pooling.frameworks import compare, legend
 from poolsearch.pooling.sight import sizes_of
 from poolsearch.pooling.stage import stage
 from poolsearch.rows import Array
-from poolsearch.widgets.controls import choose, hidden, select, toggle
+from poolsearch.widgets.controls import asked_for, choose, hidden, select, slide, toggle
 from poolsearch.widgets.upload import kept_picture, own_picture, tile
 from poolsearch.windows import effective, pooled_size, window
 
 PICTURES = {"Temple": "temple", "Flower": "flower", "Digit": "digit", "Sensor trace": "trace", "Ones": "ones"}
+_MOVES = 7  # pixels; 8 would be all the way round
 VIEWS = ("Forward", "Backward", "Frameworks")
 _PAGE = {"window": "", "learned": ", learned", "anti-aliased": ", anti-aliased", "head": ", head", "channels": ""}
 
@@ -35,6 +36,8 @@ class Choice:
     view: str
     predict: bool
     spec: PoolSpec
+    move: int = 0  # pixels to the right, wrapped around
+    sum: bool = False  # whether the backward view shows all outputs together
 
 
 def label(kind: Kind) -> str:
@@ -60,13 +63,15 @@ def picker() -> Choice:
     options = {option.name: _option(option) for option in KINDS[kind].options}
     view = select("View", VIEWS, "view")
     predict = toggle("Predict first", "predict") if view == "Forward" else False
+    together = toggle("All outputs together", "sum") if view == "Backward" else False
+    move = slide("Move it right, pixels (wraps around)", 0, _MOVES, "move")
     box = st.sidebar.expander("More about the window") if _has_more(takes) else st.sidebar
     spec = _spec(kind, kernel, stride, padding, options, PICTURES.get(name) == "trace", box)
     st.sidebar.caption(_about(KINDS[kind]))
     own_picture()
     if own and name == "Yours":
-        return Choice(own.sha, tile(own, 8, 8).mean(0), view, predict, spec)
-    return Choice(PICTURES[name], None, view, predict, spec)
+        return Choice(own.sha, tile(own, 8, 8).mean(0), view, predict, spec, move, together)
+    return Choice(PICTURES[name], None, view, predict, spec, move, together)
 
 
 def _about(kind: Kind) -> str:
@@ -113,16 +118,16 @@ def _option(option: Option) -> float:
     as_number = int if option.whole else float
     low, high, default, step = (as_number(n) for n in (option.low, option.high, option.default, option.step))
     if hidden("options"):
-        return float(st.query_params.get(option.name, default))
+        return float(asked_for(option.name) or default)
     return st.sidebar.number_input(
         option.name.capitalize(), low, high, default, step, help=option.help, key=option.name, bind="query-params"
     )
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def stage_of(picture: str, _own: Array | None, spec: str, backward: bool) -> dict[str, object]:
+def stage_of(picture: str, _own: Array | None, spec: str, backward: bool, move: int = 0) -> dict[str, object]:
     """Return the stage of a pooling on a small picture, as the component draws it."""
-    shown = stage(small_picture(picture) if _own is None else _own, PoolSpec.parse(spec), backward)
+    shown = stage(moved(small_picture(picture) if _own is None else _own, move), PoolSpec.parse(spec), backward)
     cells = [
         {
             **asdict(cell),
@@ -134,14 +139,14 @@ def stage_of(picture: str, _own: Array | None, spec: str, backward: bool) -> dic
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
-def comparison_of(picture: str, _own: Array | None, spec: str) -> dict[str, object]:
+def comparison_of(picture: str, _own: Array | None, spec: str, move: int = 0) -> dict[str, object]:
     """Return the same layer in three frameworks, as the component draws it."""
-    pixels = small_picture(picture) if _own is None else _own
+    pixels = moved(small_picture(picture) if _own is None else _own, move)
     grids = compare(pixels, PoolSpec.parse(spec))
     numbers = [value for grid in grids for row in grid.values or () for value in row]
     key = hashlib.sha256(pixels.tobytes() + spec.encode()).hexdigest()[:12]
     limits = [min(0.0, *numbers), max(1.0, *numbers)] if numbers else [0.0, 1.0]
-    return {"grids": [asdict(grid) for grid in grids], "range": limits, "id": key}
+    return {"grids": [asdict(grid) for grid in grids], "legend": legend(grids), "range": limits, "id": key}
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -158,9 +163,16 @@ def small_picture(name: str) -> Array:
     return grey
 
 
-def drawn(shown: dict[str, object], predict: bool) -> dict[str, object]:
-    """Return a stage with or without its outputs hidden until they are asked for."""
-    return {**shown, "predict": predict, "id": f"{shown['id']}{'-predict' * predict}"}
+def moved(picture: Array, pixels: int) -> Array:
+    """Return the picture (H, W) moved to the right; what leaves it comes in again on the left."""
+    result: Array = np.roll(picture, pixels, axis=1)
+    return result
+
+
+def drawn(shown: dict[str, object], choice: Choice) -> dict[str, object]:
+    """Return a stage with its outputs hidden until they are asked for, or the gradients of all of them together."""
+    id = f"{shown['id']}{'-predict' * choice.predict}{'-sum' * choice.sum}"
+    return {**shown, "predict": choice.predict, "sum": choice.sum, "id": id}
 
 
 def badges(stage: dict[str, object]) -> list[tuple[str, Literal["blue", "orange", "gray"]]]:

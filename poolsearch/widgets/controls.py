@@ -12,6 +12,8 @@ from typing import TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from poolsearch.lessons import LESSONS, query
+
 T = TypeVar("T")
 
 
@@ -20,9 +22,19 @@ def hidden(key: str) -> bool:
     return key in st.query_params.get("hide", "").split(",")
 
 
+def asked_for(key: str) -> str | None:
+    """Return what a hidden control is set to: by the lesson that hides it, else by the link; None where by neither.
+
+    A lesson's own word goes first: opened from the page itself its link does not hold what was hidden, for Streamlit
+    takes from the URL what belonged to a control that is no longer drawn.
+    """
+    name = st.query_params.get("lesson", "")
+    return query(name).get(key) if name in LESSONS else st.query_params.get(key)
+
+
 def _linked(key: str, options: Sequence[T], default: T) -> T:
     """Return the option that the link names, or the default."""
-    asked = st.query_params.get(key)
+    asked = asked_for(key)
     return next((option for option in options if str(option) == asked), default)
 
 
@@ -48,7 +60,7 @@ def select(label: str, options: Sequence[str], key: str, default: str | None = N
 def toggle(label: str, key: str, value: bool = False, where: DeltaGenerator | None = None) -> bool:
     """Return the state of a switch."""
     if hidden(key):
-        return st.query_params.get(key, str(value)).lower() == "true"
+        return (asked_for(key) or str(value)).lower() == "true"
     return (where or st.sidebar).toggle(label, value, key=key, bind="query-params")
 
 

@@ -17,7 +17,7 @@ from poolsearch.pictures import Pixels, fitted
 from poolsearch.plan import PoolSpec
 from poolsearch.rows import Array
 from poolsearch.widgets import upload
-from poolsearch.widgets.controls import choose, hidden, select, slide
+from poolsearch.widgets.controls import asked_for, choose, hidden, select, slide
 
 RINGS = "rings"
 PICTURES = {"Temple": "temple", "Flower": "flower", "Rings": RINGS}
@@ -124,7 +124,7 @@ def picker() -> tuple[Scene, list[Side]]:
 def shown() -> str:
     """Return which of the views is chosen, by a row of buttons above the pictures."""
     if hidden("show"):
-        asked = st.query_params.get("show")
+        asked = asked_for("show")
         return asked if asked in SHOWN else SHOWN[0]
     return st.segmented_control(
         "Show", SHOWN, default=SHOWN[0], required=True, key="show", bind="query-params", label_visibility="collapsed"
@@ -234,7 +234,7 @@ def look(scene: Scene, side: Side, view: str) -> Look | PoolsearchError:
     words += [_folded(found[1] if found else None, side.stride)] if view == "Spectrum" else _moved(side, changes, scene)
     if scene.salt:
         clean = output(scene.name, 0.0, scene.shift, text, pixels)
-        words.append(f"Salt moved it by {percent(moves.distance(pooled, clean))}")
+        words.append(f"The salt changes it by {percent(moves.distance(pooled, clean))}")
     if view == "Change":
         picture = change(*scene.key, scene.shift, text, pixels)
     else:
@@ -262,8 +262,12 @@ def input_look(scene: Scene, sides: list[Side], view: str) -> tuple[bytes, spect
 
 
 def _look_for(view: str, scene: Scene) -> str:
+    meant = "Changes are in percent of the output's standard deviation."
     if view == "Output":
-        return "Move the picture by one pixel: a good pooling hardly notices."
+        asked = (
+            "" if hidden("shift") or scene.shift else "Move the picture by one pixel: a good pooling hardly notices. "
+        )
+        return f"{asked}{meant}"
     if not scene.shift:
         return "Nothing has moved yet: the slider Shift moves the picture."
     return (
