@@ -2,8 +2,9 @@
 
     python experiments/sweep.py configs/cluttered-digits.toml --set trials=48 --workers 2 --resume
 
-Exit codes: 0 done, 1 nothing was measured (or no worker or database could be had), 2 the request was wrong,
-75 another coordinator holds the study, 130 interrupted (continue with --resume).
+Exit codes: 0 done, 1 nothing was measured, or no worker or database could be had, or trials were lost because their
+worker died in every attempt (run them again with --retry), 2 the request was wrong, 75 another coordinator holds the
+study, 130 interrupted (continue with --resume).
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def main(
     address: Annotated[str | None, typer.Option(help="of the Ray cluster; default the one of this machine")] = None,
     gpu_model: Annotated[str | None, typer.Option(help="where a cluster has several; one sweep uses one")] = None,
     resume: Annotated[bool, typer.Option(help="continue a study that is there already")] = False,
+    retry: Annotated[bool, typer.Option(help="continue, and run again the trials lost to dead workers")] = False,
     at_once: Annotated[bool, typer.Option("--at-once", help="do not wait for the sweeps that came before")] = False,
 ) -> None:
     """Search over Plans as a TOML config says; a study that is resumed runs where and as it last did."""
@@ -76,7 +78,7 @@ def main(
             gpu_model=gpu_model,
         )  # fmt: skip
         with report.bar:
-            outcome = run(settings, options, resume, report, at_once)
+            outcome = run(settings, options, resume, report, at_once, retry=retry)
     except BusyError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(75) from None

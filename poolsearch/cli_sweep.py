@@ -97,6 +97,17 @@ def resume(study: Study, id: Id = "") -> None:
 
 @app.command()
 @refusing
+def retry(study: Study, id: Id = "") -> None:
+    """Run again the trials that were lost because their worker died in every attempt."""
+    from poolsearch.sweep import launch
+
+    if sent := launch.retry(study, id):
+        return _print_outcome(study, sent)
+    return print(f"'{study}' is started again. Watch it: {launch.in_words('status', study)}")
+
+
+@app.command()
+@refusing
 def stop(study: Study, id: Id = "") -> None:
     """End a sweep now; the trials at work begin anew when it is resumed."""
     _send(study, "stop", 0, id)

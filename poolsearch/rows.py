@@ -293,11 +293,22 @@ class SweepStatus:
 
     study: str
     state: Literal[
-        "queued", "starting", "running", "pausing", "paused", "stopping", "stopped", "done", "failed", "lost"
+        "queued",
+        "starting",
+        "running",
+        "pausing",
+        "paused",
+        "stopping",
+        "stopped",
+        "done",
+        "incomplete",
+        "failed",
+        "lost",
     ]
     trials: int
     complete: int = 0
     failed: int = 0
+    lost: int = 0  # of the failed, those whose worker died in every attempt: they can be tried anew
     running: tuple[RunningTrial, ...] = ()
     elapsed_s: float = 0.0  # at work, over all runs; time asleep is not in it
     left_s: float | None = None  # None until three trials are done

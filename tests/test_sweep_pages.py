@@ -259,9 +259,26 @@ def test_every_state_has_its_badge_and_its_buttons(state, tiny):
         "queued": {"stop"}, "starting": {"pause", "stop"}, "running": {"pause", "stop", "add", "workers", "cancel"},
         "pausing": {"resume", "stop", "add", "workers", "cancel"},
         "paused": {"resume", "stop", "add", "workers", "cancel"}, "stopping": {"stop"},
-        "stopped": {"resume", "add"}, "done": {"add"}, "failed": {"resume", "add"}, "lost": {"resume", "add"},
+        "stopped": {"resume", "add"}, "done": {"add"}, "incomplete": {"add"}, "failed": {"resume", "add"},
+        "lost": {"resume", "add"},
     }  # fmt: skip
     assert {key.removeprefix("sweep-") for key in keys(at) if key.startswith("sweep-")} == allowed[state]
+
+
+def test_trials_lost_to_dead_workers_are_said_and_run_again_by_a_button(spawned, tiny):
+    words = "1 of 3 trials has no figures: its worker died in every attempt. Run it again: python -m poolsearch sweep"
+    study(tiny, failed=[("crash", "The worker was killed.")], state="incomplete", lost=1, message=words)
+    at = page()
+    assert "Incomplete" in unescaped(" ".join(str(element.value) for element in at.markdown))
+    assert words in unescaped(progress(at))
+    assert "python -m poolsearch sweep retry tiny" in at.code[0].value
+    press(at, "sweep-retry")
+    assert spawned[0][-1] == "--retry"
+    assert "Starting" in " ".join(str(element.value) for element in at.markdown)
+    with alive(tiny, lost=1):
+        at = page()
+        press(at, "sweep-retry")
+        assert [command.do for command in commands.pending("tiny")] == ["retry"]
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ class RayEngine:
             return task.died("The task ended without an answer.")
         except self._ray.exceptions.RayError as error:
             if task.node or task.tries == _TRIES or isinstance(error, self._errors_of_ours()):
-                return task.died(self._last_words(task, error))
+                return self._death(task, error)
             task.stream, task.tries = self._begin(task.job), task.tries + 1
             return None
 
@@ -165,17 +165,19 @@ class RayEngine:
         """Return what is raised before a job begins where its code can't be had: no other process would do better."""
         return self._ray.exceptions.RayTaskError, self._ray.exceptions.RuntimeEnvSetupError
 
-    def _last_words(self, task: _Task, error: Exception) -> str:
+    def _death(self, task: _Task, error: Exception) -> Answer:
+        """Return what a job died of. Ray does not say which signal ended a process: that counts as the job's doing."""
         there = {node["NodeID"] for node in self._nodes(age=0)}
         if isinstance(error, self._ray.exceptions.OutOfMemoryError):
-            return f"Ray ended {task.where}, for its node was out of memory."
+            return task.died(f"Ray ended {task.where}, for its node was out of memory.")
         if isinstance(error, self._ray.exceptions.RuntimeEnvSetupError):
-            return f"The code did not reach a node: {first_line(error)}"
+            return task.died(f"The code did not reach a node: {first_line(error)}")
         if isinstance(error, self._ray.exceptions.RayTaskError):
-            return f"The task could not run; does the node have requirements-cluster.txt? {_last_line(error)}"
+            needs = "does the node have requirements-cluster.txt?"
+            return task.died(f"The task could not run; {needs} {_last_line(error)}")
         if isinstance(error, self._ray.exceptions.NodeDiedError) or (task.node and task.node not in there):
-            return f"The node was lost under {task.where}."
-        return f"Its process died: {task.where}."
+            return task.lost()
+        return task.died(f"Its process died: {task.where}.")
 
     def _kept(self, task: _Task, said: Answer) -> Answer:
         """Write the weights that came with an answer where the job wants them, and return the answer without."""
@@ -204,7 +206,7 @@ class RayEngine:
         there = {node["NodeID"] for node in self._nodes()}
         lost = [task for task in self._jobs if task.node and task.node not in there]
         self._jobs = [task for task in self._jobs if task not in lost]
-        return [task.died(f"The node was lost under {task.where}.") for task in lost]
+        return [task.lost() for task in lost]
 
     def _forget(self) -> None:
         """Let go of cancelled tasks that have ended, or whose node is lost; their streams would block until then."""
@@ -268,8 +270,12 @@ class _Task:
     def ticket(self) -> Answer:
         return ticket(self.job)
 
-    def died(self, reason: str) -> Answer:
-        return {**self.ticket, "event": "died", "reason": reason}
+    def died(self, reason: str, outside: bool = False) -> Answer:
+        return {**self.ticket, "event": "died", "reason": reason, "outside": outside}
+
+    def lost(self) -> Answer:
+        """Return that its node is gone, which is not the job's doing."""
+        return self.died(f"The node was lost under {self.where}.", outside=True)
 
 
 def _last_line(error: Exception) -> str:

@@ -18,7 +18,7 @@ from poolsearch.config import TRIALS_MOST
 from poolsearch.errors import PoolsearchError, StudyError, unknown
 from poolsearch.sweep.folder import folder_of, read_status
 
-Do = Literal["pause", "resume", "stop", "cancel", "add", "extend", "workers"]
+Do = Literal["pause", "resume", "stop", "cancel", "add", "extend", "workers", "retry"]
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
@@ -54,6 +54,7 @@ _WORDS = {
     "pause": "pause",
     "resume": "go on",
     "stop": "stop",
+    "retry": "run again",
     "cancel": "be cancelled",
     "add": "take on trials",
     "extend": "take on minutes",

@@ -40,11 +40,14 @@ def _stop(sweep: Coordinator, _: int) -> str:
     return "Stopped. Trials at work begin anew when it is resumed."
 
 
+def _retry(sweep: Coordinator, _: int) -> str:
+    return sweep.retry()
+
+
 def _cancel(sweep: Coordinator, number: int) -> str:
     if number in sweep.flights:
         sweep.give_up(number, "Cancelled by hand.", "cancelled")
-    elif number in sweep.waiting:
-        sweep.waiting.remove(number)
+    elif sweep.attempts.drop(number):
         sweep.fail(number, "cancelled", "Cancelled by hand.")
     else:
         at_work = ", ".join(str(number) for number in sweep.flights) or "none"
@@ -75,6 +78,7 @@ _DO: dict[str, Callable[[Coordinator, int], str]] = {
     "pause": _pause,
     "resume": _resume,
     "stop": _stop,
+    "retry": _retry,
     "cancel": _cancel,
     "add": _add,
     "extend": _extend,

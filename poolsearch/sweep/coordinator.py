@@ -16,12 +16,14 @@ from typing import Any
 
 from poolsearch import files
 from poolsearch.config import SweepConfig, to_toml
-from poolsearch.errors import BusyError, PoolsearchError, TrialFailed
+from poolsearch.errors import BusyError, PoolsearchError, StudyError, TrialFailed
 from poolsearch.rows import EpochRow, SweepStatus
 from poolsearch.sweep import folder, results
+from poolsearch.sweep.attempts import BEGUN, Attempts
 from poolsearch.sweep.clock import WorkClock
 from poolsearch.sweep.control import obey
 from poolsearch.sweep.engine import Answer, Engine, FailureKind, Job
+from poolsearch.sweep.launch import in_words
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.proposals import Proposals
 from poolsearch.sweep.space import Space
@@ -29,8 +31,6 @@ from poolsearch.sweep.standing import standing
 from poolsearch.sweep.store import Kept
 from poolsearch.sweep.timing import time_together
 
-ATTEMPTS = 3  # of a trial whose worker dies under it
-_BEGUN = 30  # times a trial is begun at most, when its coordinator dies along with it each time
 _SAME_FAILURES = 10  # in a row, and the sweep stops with their reason
 OnChange = Callable[[SweepStatus], None]
 
@@ -67,14 +67,13 @@ class Coordinator:
         self.least_mb = 0.0  # what must be free since the disk was found full
         self.full = ""  # why the disk counts as full, in words; it goes on by itself
         self.proposals = Proposals(config, space)
-        self.waiting: list[int] = []  # trials of an earlier run that had not ended: they come first, same number
+        self.attempts = Attempts()
         self.flights: dict[int, Flight] = {}
         self.answers: list[Answer] = []  # that came and are not handled yet
-        self.begun: Counter[int] = Counter()  # attempts of each trial, as stored
-        self.deaths: Counter[int] = Counter()  # of workers under a trial, as stored
+        self.lost: set[int] = set()  # trials that failed because their worker died each time
         self.counts: Counter[str] = Counter()
         self.finished_now = 0  # trials that ended in this run: what the time left is reckoned from
-        self.failures: list[tuple[str, str]] = []  # kind and reason of those in a row
+        self.failures: dict[int, tuple[str, str]] = {}  # kind and reason of the trials that failed in a row
         self.written = 0.0
         self.status = SweepStatus(config.study, "running", config.trials)
         for trial in ledger.trials():
@@ -85,19 +84,21 @@ class Coordinator:
     def _adopt(self, trial: Kept) -> None:
         """Take over a trial of an earlier run: one whose figures are there is told, any other runs again."""
         said, number = trial.attributes, trial.number
-        self.begun[number], self.deaths[number] = said.get("attempts", 1), said.get("deaths", 0)
+        self.attempts.adopt(number, said)
         values = results.values(said["result"], self.config) if trial.state == "COMPLETE" else None
         self.proposals.adopt(number, said["plan"], values, not trial.ended)
         if trial.ended:
             self.counts["COMPLETE" if trial.state == "COMPLETE" else "FAIL"] += 1
+            if trial.lost:
+                self.lost.add(number)
             return
         result = said.get("result") or self._result_on_disk(number)
         if result:
             self._tell(number, result)
-        elif self.begun[number] - self.deaths[number] >= _BEGUN:
-            self.fail(number, "crash", f"It was begun {_BEGUN} times, and each time the sweep ended with it.")
+        elif self.attempts.lost_coordinators(number) >= BEGUN:
+            self.fail(number, "crash", f"It was begun {BEGUN} times, and each time the sweep ended with it.")
         else:
-            self.waiting.append(number)
+            self.attempts.wait(number)
 
     def _result_on_disk(self, number: int) -> Any:
         try:
@@ -134,6 +135,8 @@ class Coordinator:
             self.write("failed", reason, force=True)
         elif self.stopping:
             self.write("stopped", "It can be resumed.", force=True)
+        elif self.lost:
+            self.write("incomplete", self._lost_words(), force=True)
         else:
             self.write("done", self._last_words(), force=True)
 
@@ -157,32 +160,45 @@ class Coordinator:
         return bool(self.stopping or self.paused or self.full or self._hopeless())
 
     def _hopeless(self) -> str:
-        last = self.failures[-_SAME_FAILURES:]
+        last = list(self.failures.values())[-_SAME_FAILURES:]
         if len(last) == _SAME_FAILURES and len({kind for kind, _ in last}) == 1:
             return f"{_SAME_FAILURES} trials in a row failed for the same reason: {last[-1][1]}"
         return ""
 
     def _dispatch(self) -> bool:
-        """Give a free worker the next trial; return False when there is none left."""
-        if self.waiting:
-            number = self.waiting.pop(0)
-            self.begun[number] += 1
-            self.ledger.note(number, "attempts", self.begun[number])  # before it can bring anything down
-        else:
-            proposal = None if self._spent() else self.proposals.next()
-            if proposal is None:
-                return False
-            said = {"plan": str(proposal.plan), "seed": self.config.seed, "attempts": 1}
-            number = self.ledger.add(proposal.running_trial(self.space, said))
-            self.proposals.take(number, proposal)
-            self.begun[number] = 1
+        """Give a free worker the next trial; return False when none may begin now."""
+        if self.attempts.alone(self.flights) is not None:
+            return False
+        number = self._begun_before(self.attempts.first())
+        number = self._begin_new() if number is None else number
+        number = self._begun_before(self.attempts.again(alone=not self.flights)) if number is None else number
+        if number is None:
+            return False
         weights = str(folder.weights_file(self.config.study, number))
         plan = self.proposals.texts[number]
         self.submit({"id": number, "do": "trial", "plan": plan, "seed": self.config.seed, "weights": weights})
         return True
 
+    def _begun_before(self, number: int | None) -> int | None:
+        """Count another attempt of a trial, before it can bring anything down; return its number."""
+        if number is not None:
+            self.attempts.begun[number] += 1
+            self.ledger.note(number, "attempts", self.attempts.begun[number])
+        return number
+
+    def _begin_new(self) -> int | None:
+        """Return the number of a trial that is new in the study, or None when the budget or the space is used up."""
+        proposal = None if self._spent() else self.proposals.next()
+        if proposal is None:
+            return None
+        attributes = {"plan": str(proposal.plan), "seed": self.config.seed, "attempts": 1}
+        number = self.ledger.add(proposal.running_trial(self.space, attributes))
+        self.proposals.take(number, proposal)
+        self.attempts.begun[number] = 1
+        return number
+
     def submit(self, job: Job) -> None:
-        attempt = self.begun[job["id"]]
+        attempt = self.attempts.begun[job["id"]]
         self.engine.submit({**job, "attempt": attempt, "config": self.toml})
         now = self.clock.now_s
         self.flights[job["id"]] = Flight(attempt, now, now, now)
@@ -209,10 +225,10 @@ class Coordinator:
         elif answer["event"] == "failed":
             self.fail(number, answer["kind"], answer["reason"])
         elif answer["event"] == "full":
-            self.waiting.insert(0, number)
+            self.attempts.wait(number)
             self.least_mb = max(self.least_mb, self._free_mb() + 1)  # trying again with as little would be in vain
         else:
-            self._run_again(number, answer["reason"])
+            self._run_again(number, answer["reason"], answer.get("outside", False))
 
     def _keep_on_disk(self) -> None:
         """Keep what the workers have said and the database could not take."""
@@ -222,14 +238,17 @@ class Coordinator:
             if answer["event"] == "done" and answer["id"] >= 0:
                 self.ledger.keep_on_disk(answer["id"], _figures(answer))
 
-    def _run_again(self, number: int, reason: str) -> None:
-        """Put a trial whose worker died first in line, under its number; after three attempts it fails."""
-        self.deaths[number] += 1
-        self.ledger.note(number, "deaths", self.deaths[number])
-        if self.deaths[number] >= ATTEMPTS:
-            self.fail(number, "crash", f"{reason} It was tried {ATTEMPTS} times.")
-        else:
-            self.waiting.insert(0, number)
+    def _run_again(self, number: int, reason: str, outside: bool) -> None:
+        """Count a death of a worker under a trial, and send the trial to the back of the line, or fail it."""
+        name, counter = ("kills", self.attempts.kills) if outside else ("deaths", self.attempts.deaths)
+        counter[number] += 1
+        self.ledger.note(number, name, counter[number])
+        if words := self.attempts.exhausted(number):
+            self.fail(number, "crash", f"{reason} {words}")
+            return
+        if not outside:
+            self._fails(number, "crash", reason)
+        self.attempts.wait(number)
 
     def enforce_limits(self) -> None:
         now, limits, waiting = self._now(), self.config.limits, self.engine.resources().waiting
@@ -255,15 +274,38 @@ class Coordinator:
             return
         self.ledger.complete(number, values, result)
         self.proposals.tell(number, values)
-        self.failures = []
+        self.failures = {}
         self._count("COMPLETE")
 
     def fail(self, number: int, kind: FailureKind, reason: str) -> None:
         self.ledger.fail(number, kind, reason)
         self.proposals.tell(number, None)
         if kind != "cancelled":
-            self.failures.append((kind, reason))
+            self._fails(number, kind, reason)
+        if kind == "crash":
+            self.lost.add(number)
         self._count("FAIL")
+
+    def retry(self) -> str:
+        """Let the trials that were lost to deaths run again, at the back of the line; return what is done, in words.
+
+        Raises StudyError when there are none.
+        """
+        if not self.lost:
+            raise StudyError(f"No trial of '{self.config.study}' was lost to deaths of its worker: none runs again.")
+        numbers = sorted(self.lost)
+        self.ledger.reopen(numbers)
+        for number in numbers:
+            self.attempts.forget(number)
+            self.proposals.reopen(number)
+        self.counts["FAIL"] -= len(numbers)
+        self.lost.clear()
+        return f"Trials that run again: {', '.join(map(str, numbers))}."
+
+    def _fails(self, number: int, kind: str, reason: str) -> None:
+        """Remember what the last trial to go wrong died of: ten of one kind in a row stop the sweep."""
+        self.failures.pop(number, None)
+        self.failures[number] = kind, reason
 
     def _count(self, state: str) -> None:
         self.counts[state] += 1
@@ -289,6 +331,12 @@ class Coordinator:
         if self.paused or self.full:
             return "pausing" if self.flights else "paused"
         return "stopping" if self.stopping else "running"
+
+    def _lost_words(self) -> str:
+        lost, one = len(self.lost), len(self.lost) == 1
+        trials = f"{lost} of {self.counts.total()} trials {'has' if one else 'have'} no figures"
+        died = f"{'its' if one else 'their'} worker died in every attempt"
+        return f"{trials}: {died}. Run {'it' if one else 'them'} again: {in_words('retry', self.config.study)}"
 
     def _last_words(self) -> str:
         if self.counts.total() >= self.config.trials:

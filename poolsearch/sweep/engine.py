@@ -5,7 +5,8 @@ A job is a plain dict, {"id", "attempt", "do", ...}; what comes back are answers
     {"event": "epoch", "row": {...}}                 one epoch is over
     {"event": "done", ...}                           the figures
     {"event": "failed", "kind": ..., "reason": ...}  it ran and there are none: a result, not tried again
-    {"event": "died", "reason": ...}                 the worker went away under it: worth another attempt
+    {"event": "died", "reason": ..., "outside": ...}  the worker went away under it: worth another attempt; outside:
+                                                     by a signal while memory was free, or with its node
     {"event": "full"}                                there was no space for its weights: again when there is
 """
 

@@ -56,6 +56,20 @@ def resume(study: str, id: str = "") -> str:
     return ""
 
 
+def retry(study: str, id: str = "") -> str:
+    """Return the id of the command that lets the trials lost to deaths of their workers run again, or "" as `resume`.
+
+    Raises StudyError when there is no such sweep, or no such trial in it.
+    """
+    config = folder.read_config(study)
+    if folder.read_status(study).alive:
+        return commands.send(study, "retry", id=id)
+    if not any(row.kind == "crash" for row in store.trial_rows(study)):
+        raise StudyError(f"No trial of '{study}' was lost to deaths of its worker: none runs again.")
+    _spawn(config, ["--retry"])
+    return ""
+
+
 def add(study: str, number: int, what: Budget = "trials", id: str = "") -> str:
     """Return the id of the command that gives a sweep more budget, or "" when one not at work was started again.
 

@@ -1,13 +1,14 @@
 """The study as its only writer sees it: every write is whole, may be repeated, and waits for a database that is gone.
 
 What a trial's attributes mean: `plan`, `seed`; `attempts` (stored before the trial is dispatched, so that one that
-brings its worker down is counted even when nobody is left to tell); `result`, or `kind` and `reason` of a failure.
+brings its worker down is counted even when nobody is left to tell), and of these `deaths` of workers by the trial's own
+doing and `kills` from outside; `result`, or `kind` and `reason` of a failure.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from poolsearch.sweep.store import Kept, kept, numbered, url_of
 _TRIALS, _PARAMS, _ATTRIBUTES = (
     models.BaseModel.metadata.tables[name] for name in ("trials", "trial_params", "trial_user_attributes")
 )
+_OF_ATTEMPTS = ("attempts", "deaths", "kills", "kind", "reason")  # attributes that a trial begun anew has no more
 _PART = 500  # trials
 
 T = TypeVar("T")
@@ -159,6 +161,19 @@ class Ledger:
     def fail(self, number: int, kind: FailureKind, reason: str) -> None:
         """End a trial without figures, with the reason."""
         self._end(number, TrialState.FAIL, None, {"kind": kind, "reason": reason})
+
+    def reopen(self, numbers: Sequence[int]) -> None:
+        """Let trials that failed run again under their numbers, as if they had never begun. One transaction."""
+        ids = [self._ids[number] for number in numbers]
+
+        def write() -> None:
+            with self._storage.engine.begin() as connection:
+                ended = {"state": TrialState.RUNNING, "datetime_complete": None}
+                connection.execute(_TRIALS.update().where(_TRIALS.c.trial_id.in_(ids)).values(ended))
+                about = _ATTRIBUTES.c.trial_id.in_(ids)
+                connection.execute(_ATTRIBUTES.delete().where(about, _ATTRIBUTES.c.key.in_(_OF_ATTEMPTS)))
+
+        self._patiently(write)
 
     def _end(self, number: int, state: TrialState, values: list[float] | None, said: dict[str, Any]) -> None:
         def write() -> None:

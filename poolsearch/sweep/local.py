@@ -16,6 +16,7 @@ import psutil
 
 from poolsearch import devices
 from poolsearch.errors import EngineError
+from poolsearch.sweep import memory
 from poolsearch.sweep.engine import LAST, ONE_THREAD, Answer, Job, Resources, ticket
 
 _ROOT = Path(__file__).parents[2]
@@ -23,6 +24,11 @@ _GRACE_S = 10.0  # between asking a worker to end and ending it
 _CRASHES = 10  # of workers in a row before they were ready: then no more are started, for something is wrong with all
 _LOOK_S = 1.0  # a share of CPU over less than that says nothing; the coordinator asks many times a second
 _FROM_OUTSIDE = 0.1  # of a crash is a worker that someone, or the kernel for want of memory, killed
+# What a process sends itself, or the kernel sends it for what it did: all other signals come from outside
+_OWN_DOING = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS,
+     signal.SIGXCPU, signal.SIGXFSZ, signal.SIGPIPE}
+)  # fmt: skip
 
 
 class LocalEngine:
@@ -70,7 +76,7 @@ class LocalEngine:
     def submit(self, job: Job) -> None:
         """Give a job to a free worker; there must be one."""
         worker = next(worker for worker in self._workers if worker.free and worker.slot < self._wanted)
-        worker.job = job
+        worker.job, worker.kernel_kills = job, memory.kernel_kills()
         worker.send(job)
 
     def poll(self, timeout: float) -> list[Answer]:
@@ -151,7 +157,7 @@ class LocalEngine:
         self._fill()
         if not job:
             return []
-        return [{**ticket(job), "event": "died", "reason": worker.last_words()}]
+        return [{**ticket(job), "event": "died", **worker.last_words()}]
 
     def _remove(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
@@ -172,6 +178,8 @@ class _Worker:
         self.slot = slot
         self.job: Job | None = None
         self.ready = False  # it has imported what it needs
+        self.kernel_kills = 0  # of processes for want of memory, when its job began
+        self._bytes = 0  # resident, when last looked at
         self.ending = 0.0  # when it will be ended by force, on the monotonic clock; 0: it was not asked to end
         self._begun = b""  # the start of a line whose end has not come yet
         self._seen = psutil.Process(process.pid)
@@ -182,7 +190,9 @@ class _Worker:
 
     @property
     def killed(self) -> bool:
-        return self.process.returncode in (-signal.SIGKILL, -signal.SIGTERM)
+        """Return whether it was ended by a signal that no process gets for what it does itself."""
+        code = self.process.returncode
+        return code is not None and code < 0 and -code not in _OWN_DOING
 
     def send(self, job: Job) -> None:
         assert self.process.stdin is not None
@@ -218,11 +228,15 @@ class _Worker:
                 except BrokenPipeError:
                     pass
 
-    def last_words(self) -> str:
+    def last_words(self) -> Answer:
+        """Return what it died of, and whether that came from outside while memory was free."""
         code = self.process.returncode
-        if code == -signal.SIGKILL:
-            return "The worker was killed (signal 9), most likely for want of memory."
-        return f"The worker ended by {_signal(-code) if code < 0 else f'code {code}'}; see the log."
+        if not self.killed:
+            by = _signal(-code) if code < 0 else f"code {code}"
+            return {"reason": f"The worker ended by {by}; see the log.", "outside": False}
+        free = memory.was_free(self.kernel_kills, self._bytes)
+        when = "from outside while memory was free" if free else "when memory was short"
+        return {"reason": f"The worker was ended by {_signal(-code)} {when}.", "outside": free}
 
     def cpu_percent(self) -> float:
         try:
@@ -232,9 +246,10 @@ class _Worker:
 
     def memory_bytes(self) -> int:
         try:
-            return int(self._seen.memory_info().rss)
+            self._bytes = int(self._seen.memory_info().rss)
         except psutil.Error:
             return 0
+        return self._bytes
 
 
 def _signal(number: int) -> str:

@@ -90,6 +90,13 @@ class Proposals:
         if self._mirror and number in self._mirrored:
             self._mirror.tell(self._mirrored[number], values, None if values is not None else TrialState.FAIL)
 
+    def reopen(self, number: int) -> None:
+        """Say that a trial that failed runs again."""
+        self._known[number].state = TrialState.RUNNING
+        self._mirrored.pop(number, None)  # there it has failed for good
+        if self._mirror:
+            self._show(number)
+
     def next(self) -> Proposal | None:
         """Return a Plan that no trial has, or None when the space is exhausted."""
         if not self.texts:

@@ -73,10 +73,12 @@ def run(
     on_change: OnChange = lambda status: None,
     at_once: bool = True,
     make_engine: Callable[[Options, str, TextIO], Engine] | None = None,
+    retry: bool = False,
 ) -> Outcome:
     """Return how a sweep ended; it trains until the config's budget is spent, stopped or interrupted.
 
-    Without `at_once` it waits for its turn behind the sweeps that came before. Without `options` a study runs where
+    With `retry` a study goes on, and its trials that were lost to deaths of their workers run again. Without `at_once`
+    it waits for its turn behind the sweeps that came before. Without `options` a study runs where
     and as it last did. Raises PoolsearchError before any work: a config that can't be, a study that is taken or held.
     """
     chosen = options or folder.read_options(config.study)
@@ -99,15 +101,18 @@ def run(
             status = SweepStatus(config.study, "stopped", config.trials, message="It was stopped before its turn.")
             folder.write_status(status)
             return Outcome(status, (), url.render_as_string())
-        ledger = held.enter_context(_opened(config, chosen, resume))
+        ledger = held.enter_context(_opened(config, chosen, resume or retry))
         folder.write_config(config)
         folder.write_options(config.study, replace(chosen, name=ledger.name))
         log = held.enter_context((home / "log.txt").open("a"))
         engine = (make_engine or _engine)(chosen, place, log)
         held.callback(engine.close)
         ledger["device"] = engine.resources().device
-        coordinator = Coordinator(config, space, ledger, engine, on_change, was.elapsed_s if resume else 0.0)
+        coordinator = Coordinator(config, space, ledger, engine, on_change, was.elapsed_s if resume or retry else 0.0)
+        if retry and coordinator.lost:
+            coordinator.retry()
         asked_to_stop.told = coordinator
+        coordinator.stopping = asked_to_stop.up  # a signal that came while all this was made ready
         coordinator.work()
     try:
         rows = store.trial_rows(config.study)

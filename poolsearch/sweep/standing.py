@@ -20,6 +20,7 @@ def standing(sweep: Coordinator, state: Any, message: str = "") -> SweepStatus:
         sweep.config.study, state, sweep.config.trials,
         complete=sweep.counts["COMPLETE"],
         failed=sweep.counts["FAIL"],
+        lost=len(sweep.lost),
         running=_at_work(sweep),
         elapsed_s=sweep.clock.now_s,
         left_s=_left_s(sweep),

@@ -49,8 +49,13 @@ class Kept:
 
     @property
     def ended(self) -> bool:
-        """Return whether nothing about it can change."""
+        """Return whether it has ended; nothing about it can change then, unless it is lost."""
         return self.state in _ENDED
+
+    @property
+    def lost(self) -> bool:
+        """Return whether it failed because its worker died in every attempt: it may be begun anew."""
+        return self.state == "FAIL" and self.attributes.get("kind") == "crash"
 
 
 def url_of(study: str, options: Options | None = None) -> URL:
@@ -138,7 +143,7 @@ class Reader:
         for trial in fresh:
             self._seen = max(self._seen, trial.id)
             self._open.pop(trial.id, None)
-            if not trial.ended:
+            if not trial.ended or trial.lost:
                 self._open[trial.id] = trial
             if "plan" not in trial.attributes:
                 continue  # another program's

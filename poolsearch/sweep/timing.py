@@ -35,7 +35,7 @@ def time_together(sweep: Coordinator) -> None:
     for _ in range(_TRIES if rows else 0):
         while not sweep.engine.resources().free and not sweep.stopping:  # a worker is being replaced
             sweep.engine.poll(0.1)
-        sweep.begun[TIMING] += 1
+        sweep.attempts.begun[TIMING] += 1
         sweep.submit({"id": TIMING, "do": "latency", "plans": plans})
         answer = _answer(sweep, f"Timing {len(rows)} finished networks together.")
         if answer and answer["event"] == "done":

@@ -20,8 +20,9 @@ _SENT, _SAID = "sweep-sent", "sweep-said"
 _SHOWN_S = 10.0
 PAUSABLE = ("starting", "running")
 RESUMABLE = ("pausing", "paused", "stopped", "lost", "failed")
-_WORDS = {"pause": "Pause", "resume": "Resume", "stop": "Stop"}
-_ICONS = {"pause": "pause", "resume": "play_arrow", "stop": "stop"}
+_WORDS = {"pause": "Pause", "resume": "Resume", "retry": "Retry lost trials", "stop": "Stop"}
+_ICONS = {"pause": "pause", "resume": "play_arrow", "retry": "replay", "stop": "stop"}
+_AGAIN = {"resume": launch.resume, "retry": launch.retry}  # what also starts a sweep that is not at work
 
 
 def order_id(study: str, do: str, number: int = 0) -> str:
@@ -32,8 +33,9 @@ def order_id(study: str, do: str, number: int = 0) -> str:
 
 
 def buttons(status: SweepStatus) -> None:
-    """Draw pause or resume, and stop, as far as the state allows; each says what one would type in a shell."""
+    """Draw pause or resume, retry and stop, as far as the state allows; each says what one would type in a shell."""
     shown = ["pause"] if status.state in PAUSABLE else ["resume"] if status.state in RESUMABLE else []
+    shown += ["retry"] if status.lost and status.state not in ("queued", "starting", "stopping") else []
     shown += ["stop"] if status.alive else []
     for do in shown:
         st.button(
@@ -108,7 +110,7 @@ def _order(study: str, do: str, number: int, id: str) -> None:
     """Send a command, or start again a sweep that is not at work; what is refused is kept for `answer`."""
 
     def go() -> None:
-        if sent := launch.resume(study, id) if do == "resume" else commands.send(study, do, number, id):
+        if sent := _AGAIN[do](study, id) if do in _AGAIN else commands.send(study, do, number, id):
             st.session_state[_SENT] = (study, sent)
 
     _say(study, go)
@@ -154,7 +156,7 @@ def answer(study: str) -> str:
 def in_a_shell(status: SweepStatus) -> str:
     """Return the command lines that do the same as the buttons, one a line."""
     study = status.study
-    lines = [launch.in_words(do, study) for do in ("status", "pause", "resume", "stop")]
+    lines = [launch.in_words(do, study) for do in ("status", "pause", "resume", "stop", "retry")]
     lines += [launch.in_words("add", study, 8), launch.in_words("workers", study, max(1, status.workers))]
     trial = next((trial.number for trial in status.running if trial.number >= 0), 0)
     return "\n".join([*lines, launch.in_words("cancel", study, trial)])

@@ -30,6 +30,7 @@ STATES: dict[str, tuple[str, Colour, str]] = {
     "stopping": ("Stopping", "orange", "hourglass_bottom"),
     "stopped": ("Stopped", "orange", "stop_circle"),
     "done": ("Finished", "green", "check_circle"),
+    "incomplete": ("Incomplete", "orange", "warning"),
     "failed": ("Failed", "red", "error"),
     "lost": ("Lost", "red", "link_off"),
 }
@@ -89,7 +90,7 @@ def progress(status: SweepStatus, answer: str = "") -> None:
     share = ended / max(status.trials, 1)
     if status.minutes:
         share = max(share, status.elapsed_s / (60 * status.minutes))
-    share = 1.0 if status.state == "done" else min(1.0, share)
+    share = 1.0 if status.state in ("done", "incomplete") else min(1.0, share)
     st.progress(share, as_text(" ".join(filter(None, (f"{of_budget(status)}.", status.message, answer)))))
     if status.alive and status.silent_s > _SILENT_S:
         st.warning(

@@ -79,15 +79,151 @@ def test_out_of_memory_is_a_result_and_not_tried_again(wide):
     assert len(engine.seen) == 50
 
 
-def test_a_worker_that_dies_three_times_under_a_trial_fails_it_and_others_go_on(tiny):
-    def script(job):
-        return {"event": "died", "reason": "The worker ended by signal 11 (SIGSEGV)."} if job["id"] == 1 else done()
+def died(outside=False):
+    return {"event": "died", "reason": "The worker ended by signal 11 (SIGSEGV).", "outside": outside}
 
-    outcome, engine = sweep(tiny, script)
-    assert [attempt for id, attempt in engine.seen if id == 1] == [1, 2, 3]
-    assert outcome.rows[1].reason == "The worker ended by signal 11 (SIGSEGV). It was tried 3 times."
-    assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("crash", 3)
+
+def test_a_trial_that_kills_its_worker_three_times_is_tried_once_more_alone_and_then_lost(tiny):
+    beside = {}  # attempt of trial 1 -> jobs at work with it
+
+    def script(job):
+        if job["id"] == 1:
+            beside[job["attempt"]] = set(engine.jobs) - {1}
+            return died()
+        return done()
+
+    engine = ScriptedEngine(script)
+    outcome = run(tiny, make_engine=lambda *_: engine)
+    assert [attempt for id, attempt in engine.seen if id == 1] == [1, 2, 3, 4]
+    assert engine.seen[-3:] == [(1, 2), (1, 3), (1, 4)]  # behind every other trial
+    assert beside[4] == set()
+    assert outcome.rows[1].reason == (
+        "The worker ended by signal 11 (SIGSEGV). It was tried 4 times, the last time alone on the machine."
+    )
+    assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("crash", 4)
     assert [row.state for row in outcome.rows].count("complete") == 4
+    assert (outcome.status.state, outcome.status.lost) == ("incomplete", 1)
+    assert outcome.status.message == (
+        "1 of 5 trials has no figures: its worker died in every attempt. "
+        "Run it again: python -m poolsearch sweep retry tiny"
+    )
+
+
+def test_the_attempt_alone_waits_for_the_others_and_nothing_begins_beside_it(tiny):
+    """Trial 4 is still at work when trial 0 is to be alone; trial 1, whose worker died once, waits for both."""
+    deaths, beside = [], []
+
+    def script(job):
+        if job["id"] == 0 and len(deaths) < 3:
+            deaths.append(job["attempt"])
+            return died()
+        if job["id"] == 0:
+            beside.append(set(engine.jobs))
+            return done() if len(beside) == 3 else None  # at work for three polls, with a worker free
+        if job["id"] == 1 and job["attempt"] == 1:
+            return died()
+        return done() if job["id"] != 4 or len(deaths) == 3 else None
+
+    engine = ScriptedEngine(script)
+    outcome = run(tiny, make_engine=lambda *_: engine)
+    assert outcome.document()["counts"] == {"complete": 5}
+    assert beside == [{0}] * 3
+    assert engine.seen[-1] == (0, 4)
+
+
+def test_a_worker_that_is_killed_meets_another_trial_next(wide):
+    """Ten kills, each of the worker that began last: no trial is hit twice, and none is lost."""
+    kills = []
+
+    def script(job):
+        if len(kills) < 10:
+            kills.append(job["id"])
+            return died(outside=True)
+        return done()
+
+    outcome, engine = sweep(with_trials(wide, 24), script)
+    assert kills == list(range(10))
+    assert engine.seen == [*((number, 1) for number in range(24)), *((number, 2) for number in range(10))]
+    assert outcome.document()["counts"] == {"complete": 24}
+    assert outcome.status.state == "done"
+
+
+@pytest.mark.parametrize(("kills", "state"), [(29, "complete"), (30, "failed")])
+def test_signals_from_outside_are_counted_apart_from_deaths_by_the_trials_own_doing(tiny, kills, state):
+    left = [died(outside=True)] * kills + [died()] * 3 * (state == "complete")
+
+    def script(job):
+        return left.pop() if job["id"] == 1 and left else done()
+
+    outcome, _ = sweep(with_trials(tiny, 2), script)
+    assert outcome.rows[1].state == state
+    kept = optuna.load_study(study_name="tiny", storage=f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").trials[1]
+    assert kept.user_attrs["kills"] == kills
+    assert kept.user_attrs.get("deaths", 0) == (3 if state == "complete" else 0)
+    assert outcome.rows[1].reason.endswith("That happened 30 times under this trial.") == (state == "failed")
+
+
+def test_what_killed_ten_trials_in_a_row_stops_the_sweep_before_each_is_tried_four_times(wide):
+    outcome, engine = sweep(with_trials(wide, 60), lambda job: died(), workers=1)
+    assert engine.seen == [(number, 1) for number in range(10)]
+    assert outcome.status.state == "failed"
+    assert outcome.status.message == (
+        "10 trials in a row failed for the same reason: The worker ended by signal 11 (SIGSEGV)."
+    )
+    outcome, engine = sweep(with_trials(wide, 60), lambda job: done(), resume=True)
+    assert outcome.document()["counts"] == {"complete": 60}
+
+
+def test_a_resumed_sweep_still_knows_how_often_a_trial_killed_its_worker(tiny):
+    def script(job):
+        if job["id"] == 0 and job["attempt"] == 2:
+            commands.send("tiny", "stop", id="s")
+        return died() if job["id"] == 0 else done()
+
+    outcome, _ = sweep(tiny, script)
+    assert outcome.status.state == "stopped"
+    outcome, engine = sweep(tiny, script, resume=True)
+    assert engine.seen == [(0, 3), (0, 4)]
+    assert (outcome.status.state, outcome.rows[0].kind, outcome.rows[0].attempts) == ("incomplete", "crash", 4)
+
+
+def test_trials_lost_to_deaths_run_again_under_their_numbers(tiny, monkeypatch):
+    def script(job):
+        return died() if job["id"] in (1, 3) else done(accuracy=0.25)
+
+    first, _ = sweep(tiny, script)
+    assert first.document()["counts"] == {"complete": 3, "failed": 2}
+    assert first.document()["state"] == "incomplete"
+    reader = store.Reader("tiny")
+    assert [row.state for row in reader.rows()].count("failed") == 2
+    started = []
+    monkeypatch.setattr(launch, "_spawn", lambda config, words: started.append(words))
+    assert launch.retry("tiny") == ""
+    assert started == [["--retry"]]
+    again, engine = sweep(tiny, lambda job: done(accuracy=0.75), retry=True)
+    assert sorted(engine.seen) == [(1, 1), (3, 1)]
+    assert (again.status.state, again.status.lost) == ("done", 0)
+    assert [row.accuracy for row in again.rows] == [0.25, 0.75, 0.25, 0.75, 0.25]
+    assert [(row.attempts, row.kind, row.reason) for row in again.rows] == [(1, "", "")] * 5
+    assert reader.rows() == again.rows  # who looked at the failures sees that they are none any more
+    reader.close()
+    kept = optuna.load_study(study_name="tiny", storage=f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").trials
+    assert [(trial.number, trial.state.name) for trial in kept] == [(number, "COMPLETE") for number in range(5)]
+    with pytest.raises(StudyError, match="No trial of 'tiny' was lost to deaths of its worker: none runs again."):
+        launch.retry("tiny")
+
+
+def test_a_sweep_at_work_runs_lost_trials_again_on_command(tiny):
+    sweep(tiny, lambda job: died() if job["id"] == 1 else done())
+
+    def script(job):
+        commands.send("tiny", "retry", id="again")
+        return done()
+
+    outcome, engine = sweep(with_trials(tiny, 8), script, workers=1, resume=True)
+    assert commands.outcome("tiny", "again") == "Trials that run again: 1."
+    assert engine.seen == [(5, 1), (6, 1), (7, 1), (1, 1)]
+    assert (outcome.status.state, outcome.document()["counts"]) == ("done", {"complete": 8})
 
 
 def test_a_worker_that_dies_once_costs_nothing_but_time(tiny):
@@ -104,7 +240,7 @@ def test_the_attempt_is_stored_before_the_trial_is_dispatched(tiny):
         return done() if job["attempt"] == 2 else {"event": "died", "reason": "killed"}
 
     sweep(tiny, script, workers=1)
-    assert stored == [(1, 1), (2, 2)] * 5
+    assert stored == [(1, 1)] * 5 + [(2, 2)] * 5
 
 
 def test_an_answer_of_an_attempt_that_was_given_up_is_not_taken(tiny):
@@ -151,34 +287,33 @@ def test_a_trial_that_hangs_meets_its_limit_and_the_sweep_goes_on(tiny):
 
 
 def test_a_trial_that_waits_for_room_in_a_cluster_does_not_use_up_its_time(tiny, monkeypatch):
-    monkeypatch.setattr(standing, "_NO_ROOM_S", 0.2)
+    monkeypatch.setattr(standing, "_NO_ROOM_S", 0.2)  # as long as the limits: when it is said, they would be over
     limits = tiny.limits.model_copy(update={"trial_s": 0.2, "silent_s": 0.2})
-    room, said = time.monotonic() + 1.5, set()  # the status is written once a second
+    said = set()
 
     class Crowded(ScriptedEngine):
         def resources(self):
             there = super().resources()
-            return replace(there, waiting=there.running) if time.monotonic() < room else there
+            return there if "Trials that wait for room: 2." in said else replace(there, waiting=there.running)
 
-    engine = Crowded(lambda job: done() if time.monotonic() > room else None)
+    engine = Crowded(lambda job: done() if "Trials that wait for room: 2." in said else None)
     config = tiny.model_copy(update={"limits": limits})
     outcome = run(config, make_engine=lambda *_: engine, on_change=lambda status: said.add(status.message))
     assert outcome.document()["counts"] == {"complete": 5}
     assert engine.cancelled == []
-    assert "Trials that wait for room: 2." in said
 
 
 def test_a_trial_that_says_nothing_meets_the_other_limit(tiny):
     limits = tiny.limits.model_copy(update={"silent_s": 0.2})
-    started = time.monotonic()
     epoch = {"event": "epoch", "row": {"epoch": 1, "train_loss": 1.0, "loss": 1.0, "accuracy": 0.5}}
 
     def script(job):
-        if job["id"] == 0:  # tells of its epochs for half a second, then is done: no fault
-            return epoch if time.monotonic() - started < 0.5 else done()
+        if job["id"] == 0:  # tells of its epochs for longer than the limit, then is done: no fault
+            return done() if engine.cancelled else epoch
         return None if job["id"] == 1 else done()
 
-    outcome, _ = sweep(tiny.model_copy(update={"limits": limits}), script)
+    engine = ScriptedEngine(script)
+    outcome = run(tiny.model_copy(update={"limits": limits}), make_engine=lambda *_: engine)
     assert [row.kind for row in outcome.rows] == ["", "time", "", "", ""]
     assert outcome.rows[1].reason == "No epoch ended for 0.2 s (limits.silent_s); it was ended."
 
@@ -195,12 +330,20 @@ def test_the_clock_of_work_does_not_count_a_sleep(monkeypatch):
     assert work.tick() == 5.5
 
 
-def test_a_budget_of_minutes_ends_the_sweep(wide):
-    config = with_trials(wide, 100_000, minutes=0.01)
-    outcome, _ = sweep(config, lambda job: time.sleep(0.05) or done(), workers=1)
-    assert (outcome.status.state, outcome.status.message) == ("done", "Its 0.01 minutes are over.")
-    assert 1 <= len(outcome.rows) <= 12
-    assert {row.state for row in outcome.rows} == {"complete"}
+def test_a_budget_of_minutes_ends_the_sweep(wide, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(clock.time, "monotonic", lambda: now[0])
+
+    def two_seconds(job):
+        now[0] += 2.0
+        return done()
+
+    engine = ScriptedEngine(two_seconds, workers=1)
+    engine.poll = lambda timeout: ScriptedEngine.poll(engine, 0)
+    config = with_trials(wide, 100_000, minutes=0.1)
+    outcome = run(config, make_engine=lambda *_: engine)
+    assert (outcome.status.state, outcome.status.message) == ("done", "Its 0.1 minutes are over.")
+    assert [row.state for row in outcome.rows] == ["complete"] * 3
 
 
 def test_a_disk_with_little_space_pauses_the_sweep_and_names_the_folder(tiny, monkeypatch):
@@ -453,7 +596,7 @@ def test_figures_that_wait_on_the_disk_are_told_on_resume(tiny):
 
 
 def test_a_trial_that_takes_its_coordinator_along_is_not_begun_for_ever(tiny, monkeypatch):
-    monkeypatch.setattr(coordinator, "_BEGUN", 2)
+    monkeypatch.setattr(coordinator, "BEGUN", 2)
 
     class Gone(Exception):
         pass

@@ -14,7 +14,6 @@ import pytest
 
 from poolsearch.config import parse
 from poolsearch.sweep import folder, store
-from poolsearch.sweep.coordinator import ATTEMPTS
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.local import LocalEngine
 from poolsearch.sweep.run import run
@@ -57,15 +56,6 @@ def completed(runs, study):
         return 0
 
 
-def spent(runs, study):
-    """Return whether a trial is on its last attempt: killed under it the worker would make it fail, as it should."""
-    try:
-        running = json.loads((runs / study / "status.json").read_text())["running"]
-    except (OSError, ValueError):
-        return False
-    return any(trial["attempt"] == ATTEMPTS for trial in running)
-
-
 # ---------------------------------------------------------------------------------------------------- kill -9, again
 
 
@@ -77,11 +67,35 @@ def test_a_worker_killed_at_20_random_instants_costs_no_trial(hundred, own_runs,
         before = completed(own_runs, "hundred")
         wait_until(lambda before=before: completed(own_runs, "hundred") > before)  # it gets on between the kills
         time.sleep(instants.uniform(0, 0.8))
-        wait_until(lambda: not spent(own_runs, "hundred"))
         kill([instants.choice(of(own_runs, WORKER))])
     assert process.wait(120) == 0
     whole(config, own_runs)
-    assert sum(trial.user_attrs.get("deaths", 0) for trial in trials(own_runs, "hundred")) >= 3  # not only idle ones
+    found = trials(own_runs, "hundred")
+    assert sum(trial.user_attrs.get("kills", 0) for trial in found) >= 3  # not only idle ones
+    assert sum(trial.user_attrs.get("deaths", 0) for trial in found) == 0  # memory was free each time
+    nobody_is_left(own_runs)
+
+
+def killed_ten_times(config, runs, seed):
+    """Run a sweep and kill a random worker ten times, 2 to 5 s apart, whatever it is at; return how the sweep ended."""
+    instants = random.Random(seed)
+    process = start(config, runs, "--workers", "2", quiet=True)
+    wait_until(lambda: of(runs, WORKER))
+    for _ in range(10):
+        time.sleep(instants.uniform(2, 5))
+        assert process.poll() is None, "it was over before the tenth kill"
+        wait_until(lambda: of(runs, WORKER))
+        kill([instants.choice(of(runs, WORKER))])
+    return process.wait(900)
+
+
+def test_ten_kills_of_a_random_worker_cost_none_of_24_trials(hundred, own_runs):
+    """Nothing is waited for between the kills, so that the same trial could be hit again and again."""
+    config = longer(hundred, 400).model_copy(update={"trials": 24})  # some three seconds a trial
+    assert killed_ten_times(config, own_runs, 0) == 0
+    whole(config, own_runs)
+    assert folder.read_status("hundred").state == "done"
+    assert sum(trial.user_attrs.get("kills", 0) for trial in trials(own_runs, "hundred")) >= 3  # not only idle ones
     nobody_is_left(own_runs)
 
 
@@ -252,11 +266,26 @@ def test_a_hung_trial_that_does_not_listen_is_ended_by_force(hundred, monkeypatc
     assert of(own_runs, "sick_worker") == []
 
 
-def test_a_trial_that_segfaults_is_tried_three_times_and_the_sweep_completes(hundred):
+def test_a_trial_that_segfaults_is_tried_three_times_and_once_alone_and_the_others_complete(hundred):
     outcome = with_sick_workers(hundred, "segfault")
     assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
-    assert outcome.rows[1].reason == "The worker ended by signal 11 (SIGSEGV); see the log. It was tried 3 times."
-    assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("crash", 3)
+    assert outcome.rows[1].reason == (
+        "The worker ended by signal 11 (SIGSEGV); see the log. "
+        "It was tried 4 times, the last time alone on the machine."
+    )
+    assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("crash", 4)
+    assert outcome.status.state == "incomplete"
+
+
+def test_a_trial_that_is_killed_when_memory_is_short_counts_as_its_own_doing(hundred, monkeypatch):
+    """The kernel counts a kill for want of memory each time: as after out-of-memory kills of a real machine."""
+    kills = itertools.count()
+    monkeypatch.setattr("poolsearch.sweep.memory.kernel_kills", lambda: next(kills))
+    outcome = with_sick_workers(hundred, "killed")
+    assert outcome.rows[1].reason == (
+        "The worker was ended by signal 9 (SIGKILL) when memory was short. "
+        "It was tried 4 times, the last time alone on the machine."
+    )
 
 
 def test_out_of_memory_is_a_result_with_its_reason_and_the_worker_is_replaced(hundred):
