@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from poolsearch.config import parse
+from poolsearch.config import Limits, parse
 from poolsearch.sweep import folder, store
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.local import LocalEngine
@@ -91,7 +91,7 @@ def killed_ten_times(config, runs, seed):
 
 def test_ten_kills_of_a_random_worker_cost_none_of_24_trials(hundred, own_runs):
     """Nothing is waited for between the kills, so that the same trial could be hit again and again."""
-    config = longer(hundred, 400).model_copy(update={"trials": 24})  # some three seconds a trial
+    config = longer(hundred, 200).model_copy(update={"trials": 24, "limits": Limits()})  # some two seconds a trial
     assert killed_ten_times(config, own_runs, 0) == 0
     whole(config, own_runs)
     assert folder.read_status("hundred").state == "done"
