@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from poolsearch.config import extended
-from poolsearch.errors import PoolsearchError
+from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.sweep import commands, folder
 
 if TYPE_CHECKING:
@@ -40,8 +40,21 @@ def _stop(sweep: Coordinator, _: int) -> str:
     return "Stopped. Trials at work begin anew when it is resumed."
 
 
-def _retry(sweep: Coordinator, _: int) -> str:
-    return sweep.retry()
+def retry(sweep: Coordinator, _: int = 0) -> str:
+    """Let the trials that were lost to deaths of their workers run again, at the back of the line.
+
+    Raises StudyError when there are none.
+    """
+    if not sweep.lost:
+        raise StudyError(f"No trial of '{sweep.config.study}' was lost to deaths of its worker: none runs again.")
+    numbers = sorted(sweep.lost)
+    sweep.ledger.reopen(numbers)
+    for number in numbers:
+        sweep.attempts.forget(number)
+        sweep.proposals.reopen(number)
+    sweep.counts["FAIL"] -= len(numbers)
+    sweep.lost.clear()
+    return f"Trials that run again: {', '.join(map(str, numbers))}."
 
 
 def _cancel(sweep: Coordinator, number: int) -> str:
@@ -78,7 +91,7 @@ _DO: dict[str, Callable[[Coordinator, int], str]] = {
     "pause": _pause,
     "resume": _resume,
     "stop": _stop,
-    "retry": _retry,
+    "retry": retry,
     "cancel": _cancel,
     "add": _add,
     "extend": _extend,

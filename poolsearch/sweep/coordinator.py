@@ -16,14 +16,14 @@ from typing import Any
 
 from poolsearch import files
 from poolsearch.config import SweepConfig, to_toml
-from poolsearch.errors import BusyError, PoolsearchError, StudyError, TrialFailed
+from poolsearch.errors import BusyError, PoolsearchError, TrialFailed
 from poolsearch.rows import EpochRow, SweepStatus
 from poolsearch.sweep import folder, results
 from poolsearch.sweep.attempts import BEGUN, Attempts
 from poolsearch.sweep.clock import WorkClock
 from poolsearch.sweep.control import obey
+from poolsearch.sweep.ending import ending, hopeless
 from poolsearch.sweep.engine import Answer, Engine, FailureKind, Job
-from poolsearch.sweep.launch import in_words
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.proposals import Proposals
 from poolsearch.sweep.space import Space
@@ -31,7 +31,6 @@ from poolsearch.sweep.standing import standing
 from poolsearch.sweep.store import Kept
 from poolsearch.sweep.timing import time_together
 
-_SAME_FAILURES = 10  # in a row, and the sweep stops with their reason
 OnChange = Callable[[SweepStatus], None]
 
 
@@ -118,7 +117,7 @@ class Coordinator:
                     self._handle(self.answers.pop(0))
                 self.enforce_limits()
                 self.write(self.state())
-            if not self.stopping and not self._hopeless():
+            if not self.stopping and not hopeless(self):
                 time_together(self)
         except Interrupted:
             self.stopping = True
@@ -130,15 +129,7 @@ class Coordinator:
             self._keep_on_disk()
             self.write("failed", str(error), force=True)
             return
-        reason = self._hopeless()
-        if reason:
-            self.write("failed", reason, force=True)
-        elif self.stopping:
-            self.write("stopped", "It can be resumed.", force=True)
-        elif self.lost:
-            self.write("incomplete", self._lost_words(), force=True)
-        else:
-            self.write("done", self._last_words(), force=True)
+        self.write(*ending(self), force=True)
 
     def _goes_on(self) -> bool:
         """Carry out commands and dispatch; return whether anything is at work or may yet be."""
@@ -149,7 +140,7 @@ class Coordinator:
         more = True
         while more and not self._held() and self.engine.resources().free:
             more = self._dispatch()
-        if self.stopping or self._hopeless():
+        if self.stopping or hopeless(self):
             return False
         return bool(self.flights) or bool(self.paused or self.full) or more
 
@@ -157,13 +148,7 @@ class Coordinator:
         return self.clock.tick(at_work=bool(self.flights) or not (self.paused or self.full))
 
     def _held(self) -> bool:
-        return bool(self.stopping or self.paused or self.full or self._hopeless())
-
-    def _hopeless(self) -> str:
-        last = list(self.failures.values())[-_SAME_FAILURES:]
-        if len(last) == _SAME_FAILURES and len({kind for kind, _ in last}) == 1:
-            return f"{_SAME_FAILURES} trials in a row failed for the same reason: {last[-1][1]}"
-        return ""
+        return bool(self.stopping or self.paused or self.full or hopeless(self))
 
     def _dispatch(self) -> bool:
         """Give a free worker the next trial; return False when none may begin now."""
@@ -188,7 +173,7 @@ class Coordinator:
 
     def _begin_new(self) -> int | None:
         """Return the number of a trial that is new in the study, or None when the budget or the space is used up."""
-        proposal = None if self._spent() else self.proposals.next()
+        proposal = None if self.spent() else self.proposals.next()
         if proposal is None:
             return None
         attributes = {"plan": str(proposal.plan), "seed": self.config.seed, "attempts": 1}
@@ -203,7 +188,7 @@ class Coordinator:
         now = self.clock.now_s
         self.flights[job["id"]] = Flight(attempt, now, now, now)
 
-    def _spent(self) -> bool:
+    def spent(self) -> bool:
         """Return whether the budget is: of trials, or of minutes at work."""
         minutes = self.config.minutes
         return len(self.proposals.texts) >= self.config.trials or bool(minutes and self.clock.now_s >= 60 * minutes)
@@ -286,22 +271,6 @@ class Coordinator:
             self.lost.add(number)
         self._count("FAIL")
 
-    def retry(self) -> str:
-        """Let the trials that were lost to deaths run again, at the back of the line; return what is done, in words.
-
-        Raises StudyError when there are none.
-        """
-        if not self.lost:
-            raise StudyError(f"No trial of '{self.config.study}' was lost to deaths of its worker: none runs again.")
-        numbers = sorted(self.lost)
-        self.ledger.reopen(numbers)
-        for number in numbers:
-            self.attempts.forget(number)
-            self.proposals.reopen(number)
-        self.counts["FAIL"] -= len(numbers)
-        self.lost.clear()
-        return f"Trials that run again: {', '.join(map(str, numbers))}."
-
     def _fails(self, number: int, kind: str, reason: str) -> None:
         """Remember what the last trial to go wrong died of: ten of one kind in a row stop the sweep."""
         self.failures.pop(number, None)
@@ -331,17 +300,6 @@ class Coordinator:
         if self.paused or self.full:
             return "pausing" if self.flights else "paused"
         return "stopping" if self.stopping else "running"
-
-    def _lost_words(self) -> str:
-        lost, one = len(self.lost), len(self.lost) == 1
-        trials = f"{lost} of {self.counts.total()} trials {'has' if one else 'have'} no figures"
-        died = f"{'its' if one else 'their'} worker died in every attempt"
-        return f"{trials}: {died}. Run {'it' if one else 'them'} again: {in_words('retry', self.config.study)}"
-
-    def _last_words(self) -> str:
-        if self.counts.total() >= self.config.trials:
-            return ""
-        return f"Its {self.config.minutes:g} minutes are over." if self._spent() else "The space holds no further Plan."
 
     def write(self, state: Any, message: str = "", force: bool = False) -> None:
         now = time.monotonic()

@@ -15,7 +15,7 @@ from poolsearch import datasets, devices
 from poolsearch.config import SweepConfig
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.rows import SweepStatus, TrialRow
-from poolsearch.sweep import commands, folder, store
+from poolsearch.sweep import commands, control, folder, store
 from poolsearch.sweep.coordinator import Coordinator, OnChange
 from poolsearch.sweep.engine import Engine
 from poolsearch.sweep.folder import Options
@@ -110,7 +110,7 @@ def run(
         ledger["device"] = engine.resources().device
         coordinator = Coordinator(config, space, ledger, engine, on_change, was.elapsed_s if resume or retry else 0.0)
         if retry and coordinator.lost:
-            coordinator.retry()
+            control.retry(coordinator)
         asked_to_stop.told = coordinator
         coordinator.stopping = asked_to_stop.up  # a signal that came while all this was made ready
         coordinator.work()
