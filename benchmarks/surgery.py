@@ -36,13 +36,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from poolsearch import backbones, costs, devices  # noqa: E402
+from poolsearch import backbones, costs, devices, memory  # noqa: E402
 from poolsearch.errors import PoolsearchError  # noqa: E402
 from poolsearch.measure import cost  # noqa: E402
 from poolsearch.plan import Plan, PoolSpec  # noqa: E402
 from poolsearch.rows import Site  # noqa: E402
-from poolsearch.surgery import check, find_sites, rebuild, replayed, sites  # noqa: E402
-from poolsearch.surgery.record import record, record_calls  # noqa: E402
+from poolsearch.surgery import check, find_sites, rebuild  # noqa: E402
+from poolsearch.surgery.record import record_calls  # noqa: E402
 from poolsearch.surgery.suggest import suggest  # noqa: E402
 
 LARGEST = 45_000_000  # parameters: above this, forward and backward run on meta tensors, not on numbers
@@ -163,8 +163,8 @@ def timed(function: Any) -> float:
 
 def clear() -> None:
     """Forget what is cached about networks, so that opening one is opening it."""
-    for cached in (record, sites.find_sites, check, replayed, cost.layer_rows):
-        cached.cache_clear()
+    memory.forget()
+    check.cache_clear()
 
 
 def one(name: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def train(
     model.to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images, validation, test = (part.to(place) for part in (data.train, data.validation, data.test))
     random = torch.Generator().manual_seed(seed)
-    steps = max(1, len(images.y) // recipe.batch)
+    steps = max(1, len(images) // recipe.batch)
     optimizer, schedule = _optimizer(model, recipe, steps * recipe.epochs)
     curve = []
     for epoch in range(1, recipe.epochs + 1):
@@ -94,10 +94,9 @@ def _optimizer(
 
 def batches(images: Images, size: int, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield shuffled batches of equal size; what is left over waits for the next epoch."""
-    order = torch.randperm(len(images.y), generator=random).to(images.y.device)
+    order = torch.randperm(len(images), generator=random).to(images.y.device)
     for start in range(0, max(1, len(order) - size + 1), size):
-        chosen = order[start : start + size]
-        yield images.x[chosen].contiguous(memory_format=torch.channels_last), images.y[chosen]
+        yield images.batch(order[start : start + size])
 
 
 def _epoch(
@@ -135,12 +134,12 @@ def evaluate(model: nn.Module, images: Images, recipe: Training | None = None) -
     right, loss = 0, 0.0
     try:
         with torch.inference_mode():
-            for start in range(0, len(images.y), _EVALUATION_BATCH):
-                x, y = images.x[start : start + _EVALUATION_BATCH], images.y[start : start + _EVALUATION_BATCH]
+            for start in range(0, len(images), _EVALUATION_BATCH):
+                x, y = images.batch(slice(start, start + _EVALUATION_BATCH))
                 with _precision(recipe or Training(), x):
                     logits = model(x).float()
                 right += int((logits.argmax(1) == y).sum())
                 loss += float(F.cross_entropy(logits, y, reduction="sum"))
     finally:
         model.train(was)
-    return right / len(images.y), loss / len(images.y)
+    return right / len(images), loss / len(images)

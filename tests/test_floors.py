@@ -27,6 +27,7 @@ FLOORS = {
         "tables",
         "files",
         "confined",
+        "memory",
         "inventory_words",
     ],
     1: ["pooling", "vision", "backbones", "datasets", "devices", "pictures", "weights", "weights_child"],

@@ -1,6 +1,7 @@
 """Data, training and timing on real images: what is promised about seeds, splits and clocks."""
 
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from poolsearch import datasets
 from poolsearch.config import Clutter, Training
@@ -33,15 +35,16 @@ def test_train_validation_and_test_images_come_from_different_scans():
 
 def test_the_same_settings_and_seed_give_the_same_images():
     first = datasets.load("cluttered-digits", (1, 16, 16), SMALL, seed=1)
-    datasets._load.cache_clear()
+    datasets._kept.cache_clear()
     again = datasets.load("cluttered-digits", (1, 16, 16), SMALL, seed=1)
     other = datasets.load("cluttered-digits", (1, 16, 16), SMALL, seed=2)
-    assert torch.equal(first.train.x, again.train.x)
-    assert not torch.equal(first.train.x, other.train.x)
-    assert first.train.x.shape == (300, 1, 16, 16)
-    assert (len(first.validation.y), len(first.test.y)) == (120, 240)
-    assert abs(first.train.x.mean().item()) < 1e-4
-    assert first.train.x.std().item() == pytest.approx(1, abs=1e-3)
+    assert torch.equal(first.train.codes, again.train.codes)
+    assert not torch.equal(first.train.codes, other.train.codes)
+    x, labels = first.train.batch(slice(None))
+    assert x.shape == (300, 1, 16, 16)
+    assert (len(labels), len(first.validation), len(first.test)) == (300, 120, 240)
+    assert abs(x.mean().item()) < 1e-4
+    assert x.std().item() == pytest.approx(1, abs=1e-3)
 
 
 def test_the_embedded_images_are_those_that_scikit_learn_loads():
@@ -57,20 +60,107 @@ def test_the_embedded_images_are_those_that_scikit_learn_loads():
 
 def test_a_canvas_without_clutter_holds_its_digit_and_nothing_else():
     images, labels = datasets.scans()
-    drawn = datasets.draw_cluttered(torch.tensor([7]), 5, Clutter(images=100, fragments=0, salt=0.0), seed=0)
-    assert (drawn.y == labels[7]).all()
-    assert torch.allclose(drawn.x.sum((1, 2, 3)), images[7].sum().expand(5))
+    codes, drawn = datasets.draw_cluttered(torch.tensor([7]), 5, Clutter(images=100, fragments=0, salt=0.0), seed=0)
+    assert (drawn == labels[7]).all()
+    assert torch.equal(codes.sum((1, 2, 3)) / 16, images[7].sum().expand(5))
 
 
 def test_salt_whitens_about_the_share_it_says():
-    drawn = datasets.draw_cluttered(torch.tensor([7]), 200, Clutter(images=100, fragments=0, salt=0.3), seed=0)
-    assert (drawn.x == 1).float().mean().item() == pytest.approx(0.3, abs=0.03)
+    codes, _ = datasets.draw_cluttered(torch.tensor([7]), 200, Clutter(images=100, fragments=0, salt=0.3), seed=0)
+    assert (codes == 16).float().mean().item() == pytest.approx(0.3, abs=0.03)
 
 
 def test_images_fit_any_input_size():
     data = datasets.load("digits", (3, 24, 32))
-    assert data.train.x.shape[1:] == (3, 24, 32)
-    assert torch.equal(data.train.x[:, 0], data.train.x[:, 2])
+    x, _ = data.train.batch(slice(0, 5))
+    assert x.shape == (5, 3, 24, 32)
+    assert torch.equal(x[:, 0], x[:, 2])
+
+
+def of_the_whole_set(size, seed=0):
+    """The cluttered digits as they were made until version 0.1: all at once, in float32, drawn here by themselves."""
+    table = np.loadtxt(datasets._embedded("data/digits.csv.gz"), delimiter=",", dtype=np.float32)
+    images, labels = torch.from_numpy(table[:, :64] / 16).reshape(-1, 8, 8), torch.from_numpy(table[:, 64]).long()
+    order = torch.randperm(1797, generator=torch.Generator().manual_seed(seed))
+    parts = order[:1078], order[1078:1437], order[1437:]
+    drawn = [canvases(images, labels, *each, seed * 3 + n) for n, each in enumerate(zip(parts, (5000, 2000, 4000)))]
+    mean, deviation = drawn[0][0].mean(), drawn[0][0].std()
+    for canvas, y in drawn:
+        x = (canvas - mean) / deviation
+        if x.shape[-2:] != size[1:]:
+            x = F.interpolate(x, size[1:], mode="bilinear", antialias=True, align_corners=False)
+        yield x.expand(-1, size[0], -1, -1), y
+
+
+def canvases(images, labels, part, count, seed):
+    random, canvas = torch.Generator().manual_seed(seed), torch.zeros(count, 20, 20)
+
+    def draw(high, *shape):
+        return torch.randint(high, shape, generator=random)
+
+    def place(patches, side):
+        for one, patch, top, left in zip(canvas, patches, *draw(20 - side + 1, 2, count).tolist()):
+            spot = one[top : top + side, left : left + side]
+            spot.copy_(torch.maximum(spot, patch))
+
+    for _ in range(4):
+        corners = zip(*draw(6, 2, count).tolist())
+        place([images[i][t : t + 3, x : x + 3] for i, (t, x) in zip(part[draw(len(part), count)], corners)], 3)
+    chosen = part[draw(len(part), count)]
+    place(images[chosen], 8)
+    canvas[torch.rand(canvas.shape, generator=random) < 0.03] = 1.0
+    return canvas[:, None], labels[chosen]
+
+
+@pytest.mark.parametrize("size", [(1, 20, 20), (1, 40, 40), (3, 64, 64)])
+def test_batches_are_bit_for_bit_those_of_a_set_that_is_scaled_and_enlarged_at_once(size):
+    data = datasets.load("cluttered-digits", size)
+    order = torch.randperm(2000, generator=torch.Generator().manual_seed(1))
+    for ours, (x, y) in zip((data.train, data.validation, data.test), of_the_whole_set(size), strict=True):
+        assert torch.equal(ours.y, y)
+        for chosen in (order[:128], order[-7:], slice(0, 250), slice(1750, 2000)):
+            batch, labels = ours.batch(chosen)
+            assert torch.equal(batch, x[chosen])
+            assert torch.equal(labels, y[chosen])
+            assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_set_is_kept_once_at_a_byte_a_pixel_whatever_size_a_network_takes():
+    small, large = (datasets.load("cluttered-digits", (3, side, side)) for side in (32, 224))
+    assert small.train.codes is large.train.codes
+    kept = [part.codes for part in (large.train, large.validation, large.test)]
+    assert sum(codes.nbytes for codes in kept) == 11_000 * 20 * 20  # 6.6 GB as they were at 3x224x224
+
+
+def test_one_picture_is_drawn_alone(monkeypatch):
+    datasets.load("cluttered-digits", (1, 20, 20))
+    enlarged = []
+    native = F.interpolate
+    monkeypatch.setattr(F, "interpolate", lambda x, *rest, **how: enlarged.append(len(x)) or native(x, *rest, **how))
+    assert datasets.picture("digit", (3, 224, 224)).shape == (3, 224, 224)
+    assert enlarged == [1]
+
+
+def test_data_that_memory_cannot_hold_are_refused_before_they_are_made(monkeypatch):
+    from poolsearch import memory
+
+    monkeypatch.setattr(memory, "free_bytes", lambda: 500_000_000)
+    monkeypatch.setattr(torch, "zeros", None)  # nothing is drawn
+    large = Clutter(images=100_000, canvas=64)
+    # 220,000 images of 4,096 bytes and an 8-byte label
+    sentence = (
+        "The data 'cluttered-digits' take 0.9 GB: 220,000 images of 64 x 64 pixels. 0.5 GB of memory are free. "
+        "Take fewer images (clutter.images) or a smaller canvas (clutter.canvas)."
+    )
+    for asked in (
+        lambda: datasets.load("cluttered-digits", (1, 64, 64), large),
+        lambda: datasets.fingerprint("cluttered-digits", large),
+    ):
+        with pytest.raises(PoolsearchError, match=re.escape(sentence)):
+            asked()
+    with pytest.raises(PoolsearchError, match=r"take 0.1 GB, 8 times \(a copy for each worker\).* or fewer workers\."):
+        datasets.check_room("cluttered-digits", Clutter(images=100_000, canvas=17), copies=8)
+    datasets.check_room("cluttered-digits", Clutter(images=50_000, canvas=64))
 
 
 def test_an_unknown_data_set_names_those_there_are():

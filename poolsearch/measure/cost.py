@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from math import inf, isfinite, prod
 
+from poolsearch import memory
 from poolsearch.errors import PlanError
 from poolsearch.measure.arithmetic import Shape, Work, work
 from poolsearch.plan import Plan
@@ -44,7 +44,7 @@ _VIEWS = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=512)
+@memory.kept
 def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
     """Return one row for each layer of the rebuilt network, in the order they run.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from poolsearch import backbones
+from poolsearch import backbones, memory
 from poolsearch.errors import SiteError
 from poolsearch.plan import Plan
 from poolsearch.rows import Site
@@ -82,7 +82,7 @@ def _elsewhere(edit: Edit, trace: Trace, places: dict[tuple[str, str, int, int],
     return replace(edit, call=now(edit.call))
 
 
-@lru_cache(maxsize=512)
+@memory.kept
 def replayed(plan: Plan) -> tuple[Trace, tuple[Shape, ...], tuple[Field, ...]]:
     """Return the trace of a canonical Plan, the shape of every call's result, and its receptive field."""
     trace = edited(record(plan.backbone, plan.size[0]), edits(plan))

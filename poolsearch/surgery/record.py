@@ -9,14 +9,13 @@ branch on values, a stray tensor), one real forward pass is recorded instead.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from poolsearch import backbones
+from poolsearch import backbones, memory
 from poolsearch.errors import PoolsearchError, SiteError
 from poolsearch.plan import Plan
 from poolsearch.surgery.layout import laid
@@ -30,7 +29,7 @@ _REDUCTIONS = {"mean", "sum", "amax", "amin", "max", "min", "std", "var", "logsu
 _POOLINGS = {"max_pool2d", "max_pool2d_with_indices", "boolean_dispatch", "avg_pool2d", "lp_pool2d"}
 
 
-@cache
+@memory.kept
 def record(name: str, channels: int, training: bool = False) -> Trace:
     """Return the trace of a backbone at its published input size (at least 96 pixels).
 
@@ -39,12 +38,29 @@ def record(name: str, channels: int, training: bool = False) -> Trace:
     usual = backbones.backbone(name).size
     size = (channels, max(usual[1], RECORDED), max(usual[2], RECORDED))
     try:
-        model, (calls, outputs) = _run(name, size, training, "meta")
+        return _traced(name, size, training, "meta")
     except _OwnError as error:
         # where meta tensors do not do (a branch on values, a stray tensor), real ones may
         if not any(word in str(error).lower() for word in ("meta", "device")):
             raise
-        model, (calls, outputs) = _run(name, size, training, "cpu")
+    with memory.one_network():
+        return _traced(name, size, training, "cpu")
+
+
+class _OwnError(SiteError):
+    """A network failed by itself, whatever it raised."""
+
+
+def _traced(name: str, size: tuple[int, int, int], training: bool, device: str) -> Trace:
+    """Return what was recorded of a network on a device; the network itself is gone then."""
+    try:
+        model = backbones.build(Plan(name, size), device=device).train(training)
+        calls, outputs = record_calls(model, size, device)
+    except PoolsearchError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise _OwnError(f"{name} does not run at {'x'.join(map(str, size))}: {reason}") from None
     ran = {call.path for call in calls}
     idle = not training and any(
         path not in ran and next(module.parameters(recurse=False), None) is not None
@@ -52,24 +68,6 @@ def record(name: str, channels: int, training: bool = False) -> Trace:
         if next(module.children(), None) is None
     )
     return Trace(name, calls, outputs, idle)
-
-
-class _OwnError(SiteError):
-    """A network failed by itself, whatever it raised."""
-
-
-def _run(
-    name: str, size: tuple[int, int, int], training: bool, device: str
-) -> tuple[nn.Module, tuple[tuple[Call, ...], tuple[int, ...]]]:
-    """Return the network and what was recorded of it on a device."""
-    try:
-        model = backbones.build(Plan(name, size), device=device).train(training)
-        return model, record_calls(model, size, device)
-    except PoolsearchError:
-        raise
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _OwnError(f"{name} does not run at {'x'.join(map(str, size))}: {reason}") from None
 
 
 def record_calls(

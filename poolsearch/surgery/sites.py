@@ -8,9 +8,10 @@ reached from only by scaling a whole map is a gate: it squeezes, but throws no p
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Literal
 
+from poolsearch import memory
 from poolsearch.errors import SiteError
 from poolsearch.plan import PoolSpec
 from poolsearch.rows import Member, Site
@@ -25,7 +26,7 @@ _POOLINGS = {"max_pool2d", "max_pool2d_with_indices", "boolean_dispatch", "avg_p
 Role = Literal["trunk", "head", "gate", "aux"]
 
 
-@cache
+@memory.kept
 def find_sites(backbone: str, size: tuple[int, int, int]) -> tuple[Site, ...]:
     """Return the sites of a backbone in network order, with the map sizes they see at this input size.
 

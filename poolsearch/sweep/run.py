@@ -88,6 +88,8 @@ def run(
     if chosen.workers is not None and not 1 <= chosen.workers <= 256:
         nearest = min(max(chosen.workers, 1), 256)
         raise PoolsearchError(f"Workers go from 1 to 256, got {chosen.workers}. Nearest: {nearest}.")
+    if here:  # each worker keeps a copy
+        datasets.check_room(config.data, config.clutter, chosen.workers or devices.default_workers(place))
     home, asked_to_stop = folder.folder_of(config.study), _Flag()
     with ExitStack() as held:
         held.enter_context(lease(home))

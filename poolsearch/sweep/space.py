@@ -96,7 +96,7 @@ def suggest_plan(trial: Trial, space: Space) -> Plan:
 def space_of(config: SweepConfig) -> Space:
     """Return the space of a config. Raises PoolsearchError before any work when a word in it can't be."""
     published = backbones.published(config.backbone)
-    datasets.check_name(config.data)
+    datasets.check_room(config.data, config.clutter)
     sites = find_sites(published.backbone, published.size)
     names = [site.name for site in sites if not site.locked]
     for name in config.space.sites:

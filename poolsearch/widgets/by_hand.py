@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from poolsearch import datasets
+from poolsearch import datasets, memory
 from poolsearch.kinds import KINDS, Kind, Option
 from poolsearch.plan import BORDERS, SAME, PoolSpec
 from poolsearch.pooling.frameworks import compare, legend
@@ -124,7 +124,7 @@ def _option(option: Option) -> float:
     )
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
+@memory.kept
 def stage_of(picture: str, _own: Array | None, spec: str, backward: bool, move: int = 0) -> dict[str, object]:
     """Return the stage of a pooling on a small picture, as the component draws it."""
     shown = stage(moved(small_picture(picture) if _own is None else _own, move), PoolSpec.parse(spec), backward)
@@ -138,7 +138,7 @@ def stage_of(picture: str, _own: Array | None, spec: str, backward: bool, move: 
     return {**asdict(shown), "cells": cells, "backward": backward}
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@memory.kept
 def comparison_of(picture: str, _own: Array | None, spec: str, move: int = 0) -> dict[str, object]:
     """Return the same layer in three frameworks, as the component draws it."""
     pixels = moved(small_picture(picture) if _own is None else _own, move)
@@ -149,7 +149,7 @@ def comparison_of(picture: str, _own: Array | None, spec: str, move: int = 0) ->
     return {"grids": [asdict(grid) for grid in grids], "legend": legend(grids), "range": limits, "id": key}
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@memory.kept
 def small_picture(name: str) -> Array:
     """Return a small picture from 0 to 1: a digit or a photograph's middle (8, 8), ones, or a trace (1, 24)."""
     if name == "digit":

@@ -1,4 +1,7 @@
-"""The cached calls of the pages: texts in, arrays, bytes and rows out. No tensor is a key, no model a value."""
+"""The cached calls of the pages: texts in, arrays, bytes and rows out. No tensor is a key, no model a value.
+
+Arrays and pictures are kept in `memory`, whose bound is in bytes; Streamlit's own cache counts entries.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from threading import Lock
 
 import streamlit as st
 
-from poolsearch import datasets, figures
+from poolsearch import datasets, figures, memory
 from poolsearch.measure import activations
 from poolsearch.plan import Plan
 from poolsearch.rows import Array, Histogram, TrialRow
@@ -15,14 +18,33 @@ from poolsearch.sweep import folder, store
 from poolsearch.sweep.storage import sqlite_file
 
 
-@st.cache_data(max_entries=64, show_spinner="Running the network on the image")
 def maps_of(plan: str, picture: str, site: str, weights: Path | None) -> Array:
-    """Return the (C, H, W) maps behind a site, for one picture."""
+    """Return the (C, H, W) maps behind a site, for one picture.
+
+    Visitors take turns: one network is built at a time. A visitor who has clicked on leaves the queue.
+    """
+    request = plan, picture, site, weights
+    if _maps.has(*request):
+        return _maps(*request)
+    with st.spinner("Running the network on the image"), memory.one_network(_still_wanted):
+        return _maps(*request)  # who waited before may have asked for the same
+
+
+def _still_wanted() -> None:
+    """End this run of the page when a later one has been asked for, or its visitor has left.
+
+    Streamlit looks for that whenever the session is read, and raises what ends the run.
+    """
+    st.session_state.get("any")
+
+
+@memory.kept
+def _maps(plan: str, picture: str, site: str, weights: Path | None) -> Array:
     wanted = Plan.parse(plan)
     return activations.feature_maps(wanted, datasets.picture(picture, wanted.size), site, trained=weights)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@memory.kept
 def mosaic_of(
     plan: str, picture: str, site: str, weights: Path | None, low: float, high: float, channel: int = 0
 ) -> bytes:
@@ -34,7 +56,7 @@ def mosaic_of(
     return figures.mosaic(maps, low, high)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@memory.kept
 def histograms_of(requests: tuple[tuple[str, str, str, Path | None], ...]) -> tuple[Histogram, ...]:
     """Return one histogram a request of (plan, picture, site, weights), over edges that all share."""
     return activations.histograms([maps_of(*request) for request in requests])

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from poolsearch import memory
 from poolsearch.compared import Standing, Standings
 from poolsearch.measure.cost import aligned, homes, layer_rows, totals
 from poolsearch.plan import Plan
@@ -65,14 +66,14 @@ def rows_and_totals(plan: str) -> tuple[tuple[LayerRow, ...], Totals]:
     return rows, totals(rows)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@memory.kept
 def pairs_of(a: str, b: str) -> tuple[LayerPair, ...]:
     """Return the layers of two Plans side by side; none where their backbones differ."""
     one, two = Plan.parse(a), Plan.parse(b)
     return aligned(one, two) if one.backbone == two.backbone else ()
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@memory.kept
 def standings(plan: str) -> tuple[Standing, ...]:
     """Return what stands at each site of the trunk and the head, with the maps as this Plan makes them."""
     parsed = Plan.parse(plan)
@@ -205,13 +206,13 @@ def _line(pair: LayerPair) -> dict[str, object]:
     }
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@memory.kept
 def table(a: str, b: str, every: bool = False) -> list[dict[str, object]]:
     """Return the layers that differ (or every layer) as a table; numbers stay numbers, so that it sorts."""
     return [_line(pair) for pair in pairs_of(a, b) if every or differs(pair)]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@memory.kept
 def as_csv(a: str, b: str) -> str:
     """Return every layer of both variants as CSV, with units in the heads' names."""
     fields = ("op", "shape", "parameters", "macs", "comparisons", "additions", "bytes", "field_px")

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import streamlit as st
 
-from poolsearch import datasets, figures, rasters
+from poolsearch import datasets, figures, memory, rasters
 from poolsearch.errors import PoolsearchError
 from poolsearch.kinds import KINDS, Kind
 from poolsearch.measure import shift as moves
@@ -157,7 +157,7 @@ def curve_csv(named: list[tuple[str, tuple[float, ...]]]) -> str:
 # ---------------------------------------------------------------------------------------------------- cached calls
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@memory.kept
 def salted(name: str, salt: float, _pixels: Pixels | None) -> Array:
     """Return a picture with a share of its pixels set to white, (3, H, W + 8), the same ones at every shift."""
     size = _HEIGHT, _WIDTH + moves.SHIFTS[-1]
@@ -170,7 +170,7 @@ def salted(name: str, salt: float, _pixels: Pixels | None) -> Array:
     return result
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@memory.kept
 def output(name: str, salt: float, shift: int, spec: str, _pixels: Pixels | None) -> Array:
     """Return the pooled picture, (3, H', W'), scaled so that white stays white."""
     wanted = PoolSpec.parse(spec)
@@ -178,13 +178,13 @@ def output(name: str, salt: float, shift: int, spec: str, _pixels: Pixels | None
     return result
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@memory.kept
 def curve(name: str, salt: float, spec: str, _pixels: Pixels | None) -> tuple[float, ...]:
     """Return how much the output changes at shifts of 0 to 8 pixels, in its own deviations."""
     return moves.shift_changes(salted(name, salt, _pixels), PoolSpec.parse(spec))
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@memory.kept
 def enlarged(name: str, salt: float, shift: int, spec: str, _pixels: Pixels | None) -> bytes:
     """Return the pooled picture as a PNG, each pixel enlarged; the input itself without a spec."""
     if not spec:
@@ -192,14 +192,14 @@ def enlarged(name: str, salt: float, shift: int, spec: str, _pixels: Pixels | No
     return figures.picture_png(output(name, salt, shift, spec, _pixels), _ENLARGED)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@memory.kept
 def change(name: str, salt: float, shift: int, spec: str, _pixels: Pixels | None) -> bytes:
     """Return where the output differs from the moved output of the unmoved picture, as a PNG, enlarged."""
     first, now = (output(name, salt, by, spec, _pixels) for by in (0, shift))
     return rasters.change_png(moves.change_picture(first, now, shift / moves.step(PoolSpec.parse(spec))), _ENLARGED)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@memory.kept
 def spectrum(
     name: str, salt: float, spec: str, kept: float, _pixels: Pixels | None
 ) -> tuple[bytes, spectra.Spectrum] | None:

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import streamlit as st
 
+from poolsearch import memory
 from poolsearch.config import SiteSpace, Space, SweepConfig, to_toml
 from poolsearch.errors import PoolsearchError
 from poolsearch.plan import Plan
@@ -16,7 +17,7 @@ from poolsearch.surgery.script import as_python
 from poolsearch.tables import csv_text
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@memory.kept
 def python_file(plan: str) -> str:
     """Return the Python file of a Plan, or the reason why there is none."""
     try:

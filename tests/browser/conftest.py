@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,26 +32,35 @@ def free_port():
         return taken.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """The address of the app, with a runs folder of its own."""
-    port, folder = free_port(), tmp_path_factory.mktemp("server")
+@contextmanager
+def served(folder):
+    """Yield (address, process) of the app, with a runs folder of its own."""
+    port = free_port()
     environment = {**os.environ, "POOLSEARCH_RUNS": str(folder / "runs")}
     command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            try:
-                if urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read() == b"ok":
-                    break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            pytest.fail(f"The app did not start: {(folder / 'log').read_text()[-2000:]}")
+        try:
+            address = f"http://127.0.0.1:{port}"
+            for _ in range(600):
+                try:
+                    if urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read() == b"ok":
+                        break
+                except OSError:
+                    time.sleep(0.1)
+            else:
+                pytest.fail(f"The app did not start: {(folder / 'log').read_text()[-2000:]}")
+            yield address, process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The address of the app that most tests share."""
+    with served(tmp_path_factory.mktemp("server")) as (address, _):
         yield address
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="session")

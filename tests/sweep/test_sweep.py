@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from poolsearch import checkpoint
 from poolsearch.config import parse
-from poolsearch.errors import BusyError, StudyError
+from poolsearch.errors import BusyError, PoolsearchError, StudyError
 from poolsearch.plan import Plan
 from poolsearch.rows import SweepStatus, TrialRow
 from poolsearch.sweep import commands, folder, launch
@@ -194,6 +194,21 @@ def test_a_sweep_of_failures_keeps_each_reason_and_has_no_front(tiny):
     assert all("loss was nan" in row.reason for row in outcome.rows)
     assert front(outcome.rows) == ()
     assert outcome.document()["published"] is None
+
+
+def test_data_that_memory_cannot_hold_stop_a_sweep_before_anything_is_written(tiny, own_runs, monkeypatch):
+    from poolsearch import memory
+
+    large = tiny.model_copy(update={"clutter": tiny.clutter.model_copy(update={"images": 100_000, "canvas": 64})})
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1_500_000_000)  # room for one copy, 220,000 images of 4,104 bytes
+    with pytest.raises(
+        PoolsearchError, match=r"take 0\.9 GB, 2 times \(a copy for each worker\): 220,000 images of 64"
+    ):
+        run(large, Options(workers=2))
+    monkeypatch.setattr(memory, "free_bytes", lambda: 500_000_000)
+    with pytest.raises(PoolsearchError, match=r"take 0\.9 GB: 220,000 images .* 0\.5 GB of memory are free"):
+        launch.start(large)
+    assert list(own_runs.iterdir()) == []
 
 
 # ------------------------------------------------------------------------------------------------- the command line
