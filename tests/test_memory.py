@@ -105,6 +105,7 @@ SMALL = {
     "poolsearch/surgery/checking.py": {"check": "a Plan", "untrainable": "a sentence"},
     "poolsearch/surgery/edits.py": {"learned_numbers": "a number"},
     "poolsearch/surgery/script.py": {"_definitions": "the syntax tree of a module of ours"},
+    "poolsearch/surgery/suggest.py": {"*": "a spec"},
     "poolsearch/surgery/sites.py": {"_collapse": "a spec", "_windowed": "a spec"},
     "poolsearch/vision.py": {"*": "a module"},
     "poolsearch/widgets/cached.py": {"_reader": "opened studies: rows of numbers"},
