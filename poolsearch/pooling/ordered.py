@@ -12,6 +12,7 @@ from torch import Tensor
 
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.geometry import axes_of, channels_second, framed, gather, real, with_overhang
+from poolsearch.pooling.sums import lse_by_sums, power_mean_by_sums
 from poolsearch.pooling.windowed import avg_real, maximum
 from poolsearch.windows import Window, pooled_size, spread
 
@@ -45,6 +46,8 @@ def lse_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return (1/r) log mean exp(r x) of each window, finite for any x: the window's maximum is taken out first."""
     r = spec.option("r")
     x, win = framed(x, spec)
+    if (y := lse_by_sums(x, win, r)) is not None:
+        return y
     numbers, mask = real_numbers(x, win, float("-inf"))
     wide = numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers
     size = len(numbers) if mask is None else mask.sum(0).to(wide.dtype)
@@ -55,6 +58,8 @@ def lse_pool(x: Tensor, spec: PoolSpec) -> Tensor:
 def power_mean(x: Tensor, spec: PoolSpec, p: Tensor, epsilon: float = 1e-6) -> Tensor:
     """Return (mean max(x, ε)^p)^(1/p) of each window's pixels, as exp of a log-sum-exp."""
     x, win = framed(x, spec)
+    if (y := power_mean_by_sums(x, win, p, epsilon)) is not None:
+        return y
     numbers, mask = real_numbers(x, win, 1.0)
     wide = numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers
     powers = p.to(wide.dtype) * wide.clamp_min(epsilon).log()

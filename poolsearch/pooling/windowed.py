@@ -14,6 +14,7 @@ from torch import Tensor
 
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.geometry import axes_of, channels_second, framed, gather, on, pad, real, with_overhang
+from poolsearch.pooling.sums import lp_by_sums, soft_by_sums
 from poolsearch.windows import Window
 
 _MAX: tuple[Callable[..., Tensor], ...] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
@@ -79,6 +80,8 @@ def lp_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     """
     norm = spec.option("norm")
     x, win = framed(x, spec)
+    if (y := lp_by_sums(x, win, norm)) is not None:
+        return y
     numbers = gather(x, win)
     wide = (numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers).abs()
     largest = wide.detach().amax(0)
@@ -95,6 +98,8 @@ def soft_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     overflows at 10 in float16). Its gradient may be negative for small values of a window.
     """
     x, win = framed(x, spec)
+    if (y := soft_by_sums(x, win, spec.option("beta"))) is not None:
+        return y
     values = gather(x, win)
     return weighted(values, values * spec.option("beta"), x, win)
 
