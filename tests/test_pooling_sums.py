@@ -116,7 +116,7 @@ def test_a_power_mean_takes_sums_up_to_exponent_five():
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
-@pytest.mark.parametrize("text", ["lp", "lp norm=3", "soft", "lse", "gem-window"])
+@pytest.mark.parametrize("text", ["lp", "lp norm=3", "soft", "lse", "gem-window", "median", "stochastic"])
 def test_no_tracer_meets_a_branch(text):
     spec = spec_of(text, "k3 s2 p1")
     module, x = build(spec, 4).eval(), normal(2, 4, 9, 9)

@@ -47,7 +47,8 @@ def wide(x: Tensor) -> Tensor:
 
 def eager(x: Tensor) -> bool:
     """Return whether a branch on the numbers of x costs nothing and is seen by nobody."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    plain = type(x) in (Tensor, torch.nn.Parameter) and x.device.type == "cpu"  # no FakeTensor
+    return plain and not torch.compiler.is_compiling() and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
 
 
 def within(x: Tensor, low: float, high: float) -> bool:

@@ -79,9 +79,10 @@ def lp_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     an all-zero window is zero. Unlike torch's lp_pool2d, ceil mode does not inflate the last windows.
     """
     norm = spec.option("norm")
-    x, win = framed(x, spec)
-    if (y := lp_by_sums(x, win, norm)) is not None:
+    bare = spec.border in ("", "zeros")  # zeros add nothing to a sum: torch's own padding does
+    if (y := lp_by_sums(*((x, on(spec, x)) if bare else framed(x, spec)), norm)) is not None:
         return y
+    x, win = framed(x, spec)
     numbers = gather(x, win)
     wide = (numbers.float() if x.dtype in (torch.float16, torch.bfloat16) else numbers).abs()
     largest = wide.detach().amax(0)
