@@ -213,10 +213,13 @@ def _check_padding(spec: PoolSpec) -> None:
     pads = spec.padding * len(kernels) if len(spec.padding) == 1 else spec.padding
     dilations = spec.dilation * len(kernels) if len(spec.dilation) == 1 else spec.dilation or (1,) * len(kernels)
     for kernel, dilation, (begin, end) in zip(kernels, dilations, pads, strict=False):
-        if begin == end and begin > kernel // 2 and not numbers:
+        spans = dilation * (kernel - 1) + 1
+        if begin == end and begin > spans // 2 and not numbers:
+            dilated = f" dilated by {dilation}" if dilation > 1 else ""
+            enough = 2 * begin if dilation == 1 else -(-(2 * begin - 1) // dilation) + 1
             raise PlanError(
-                f"Padding {begin} is more than half of kernel {kernel}, so PyTorch refuses it. "
-                f"Lower the padding to {kernel // 2} or raise the kernel to {2 * begin}."
+                f"Padding {begin} is more than half of kernel {kernel}{dilated}, so PyTorch refuses it. "
+                f"Lower the padding to {spans // 2} or raise the kernel to {enough}."
             )
         if max(begin, end) > dilation * (kernel - 1):
             raise PlanError(

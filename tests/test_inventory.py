@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import re
+import struct
 
 import pytest
 import torch
@@ -214,6 +216,14 @@ def weight(name, *shape):
     return helper.make_tensor(name, TensorProto.FLOAT, shape, bytes(4 * count), raw=True)
 
 
+def whole(name, *numbers):
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor(
+        name, TensorProto.INT64, [len(numbers)], struct.pack(f"<{len(numbers)}q", *numbers), raw=True
+    )
+
+
 def in_a_branch(inner):
     from onnx import TensorProto, helper
 
@@ -246,6 +256,17 @@ def onnx_rows(tmp_path_factory):
         node("Conv", "depthwise", ["x", "d"], kernel_shape=[3, 3], strides=[2, 2], group=8),
         node("Conv", "grouped", ["x", "e"], kernel_shape=[3, 3], strides=[2, 2], group=4),
         node("MaxPool", "theirs", domain="own", kernel_shape=[2, 2]),
+        node("MaxPool", "dilated", kernel_shape=[3, 3], strides=[2, 2], pads=[2, 2, 2, 2], dilations=[2, 2]),
+        node("GlobalLpPool", "norm", p=3),
+        node("ReduceMean", "means", ["x", "both"], keepdims=0),
+        node("ReduceMax", "tops", axes=[-2, -1]),  # an attribute before opset 18
+        node("ReduceL2", "lengths", ["x", "both"]),
+        node("SpaceToDepth", "blocks", blocksize=2),
+        node("Slice", "skips", ["x", "zeros", "ends", "both", "twos"]),
+        node("Slice", "late", ["x", "ones", "ends", "both", "twos"]),
+        node("Slice", "crops", ["x", "zeros", "ends", "both", "ones"]),
+        node("MaxRoiPool", "regions", ["x", "r"], pooled_shape=[7, 7]),
+        node("QLinearAveragePool", "int8", domain="com.microsoft", kernel_shape=[2, 2], strides=[2, 2]),
         node("Relu", "relu"),
         in_a_branch(node("MaxPool", "branch", kernel_shape=[2], strides=[2])),
     ]
@@ -253,10 +274,13 @@ def onnx_rows(tmp_path_factory):
         "own", "block", ["x"], ["y"], [node("GlobalMaxPool", "y")], [helper.make_opsetid("", 22)]
     )
     weights = [weight("w", 4, 3, 7, 7), weight("d", 8, 1, 3, 3), weight("e", 8, 2, 3, 3)]
+    weights += [whole("both", 2, 3), whole("zeros", 0, 0), whole("ones", 1, 1), whole("twos", 2, 2)]
+    weights += [whole("ends", 2**60, 2**60)]
     path = graph(tmp_path_factory.mktemp("onnx") / "m.onnx", nodes, weights, [function])
     found = inventory(str(path))
-    assert found.parameters == 4 * 3 * 49 + 8 * 9 + 8 * 2 * 9
-    assert dict(found.dtypes) == {"float": 4 * found.parameters}
+    floats = 4 * 3 * 49 + 8 * 9 + 8 * 2 * 9
+    assert found.parameters == floats + 10
+    assert dict(found.dtypes) == {"float": 4 * floats, "int64": 8 * 10}
     return {row.name: row for row in found.poolings}
 
 
@@ -275,6 +299,10 @@ def onnx_rows(tmp_path_factory):
         ("top", "global-max"),
         ("conv", "conv k7 s2 p3"),  # its kernel is that of its weight
         ("depthwise", "conv-depthwise k3 s2"),
+        ("dilated", "max k3 s2 p2 d2"),  # legal in ONNX, and in torch by what the window spans
+        ("means", "global-avg"),
+        ("tops", "global-max"),
+        ("skips", "subsample s2"),
         ("branch", "max k2 s2"),
         ("y", "global-max"),  # in a function
     ],
@@ -287,10 +315,17 @@ def test_a_node_of_a_graph_is_a_pooling_in_our_words(onnx_rows, name, spec):
     ("name", "reason"),
     [
         ("wide", "Pooling 'avg' takes no dilation."),
-        ("far", "Padding 2 is more than half of kernel 2"),
+        ("far", "No PoolSpec says it. Padding 2 is more than half of kernel 2, so PyTorch refuses it."),
         ("uneven", "of different lengths"),
         ("none", "does not say its kernel"),
         ("grouped", "A convolution of 4 groups has no PoolSpec"),
+        ("theirs", "Only the domain 'own' says what it does"),
+        ("int8", "Only the domain 'com.microsoft' says what it does"),
+        ("norm", "The 3-norm of a whole map has no PoolSpec"),
+        ("lengths", "No PoolSpec says what ReduceL2 does to a map."),
+        ("blocks", "It moves pixels into channels and drops none"),
+        ("late", "It does not begin at the first pixel"),
+        ("regions", "It pools regions that come in as a second input."),
     ],
 )
 def test_a_node_that_no_poolspec_says_has_a_reason(onnx_rows, name, reason):
@@ -304,19 +339,151 @@ def test_a_node_is_shown_as_the_graph_says_it(onnx_rows):
     )
     assert (onnx_rows["same"].padding, onnx_rows["same"].ceil, onnx_rows["same"].counted) == ("SAME_LOWER", True, False)
     assert onnx_rows["torch"].counted is True
-    assert not {"still", "theirs", "relu", "choice"} & set(onnx_rows)
+    assert (onnx_rows["skips"].kernel, onnx_rows["skips"].stride) == ((1, 1), (2, 2))
+    assert onnx_rows["int8"].does == "com.microsoft.QLinearAveragePool"
+    assert not {"still", "relu", "choice", "crops"} & set(onnx_rows)
 
 
-def external(path):
-    tensor = weight("w", 2)
+def shaped(name, *axes):
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, axes)
+
+
+def said_of(path, nodes, initializers=(), infer=True):
+    """Return the rows and the sentences about a graph whose input is a map of 3 x 16 x 16."""
+    from onnx import helper
+
+    made = helper.make_graph(list(nodes), "g", [shaped("x", 1, 3, 16, 16)], [shaped("y", None)], list(initializers))
+    opsets = [helper.make_opsetid("", 22), helper.make_opsetid("own", 1)]
+    path.write_bytes(helper.make_model(made, opset_imports=opsets).SerializeToString())
+    found = inventory(str(path))
+    return {row.name: row.spec or row.reason for row in found.poolings}, found.notes[1:]
+
+
+def test_a_map_that_was_flattened_or_turned_is_pooled_over_its_pixels(tmp_path):
+    pytest.importorskip("onnx")
+    rows, notes = said_of(
+        tmp_path / "m.onnx",
+        [
+            node("Reshape", "flat", ["x", "pixels"]),
+            node("ReduceMean", "pooled", ["flat", "last"]),
+            node("Transpose", "tokens", ["flat"], perm=[0, 2, 1]),
+            node("LayerNormalization", "normed", ["tokens", "scale"]),
+            node("ReduceMean", "averaged", ["normed", "one"]),
+            node("ReduceMean", "per token", ["normed", "last"]),  # over channels: no pixel is lost
+            node("Transpose", "nhwc", perm=[0, 2, 3, 1]),
+            node("ReduceMax", "turned", ["nhwc", "inner"]),
+        ],
+        [whole("pixels", 1, 3, 256), whole("last", -1), whole("one", 1), whole("inner", 1, 2), weight("scale", 3)],
+    )
+    assert rows == {
+        "pooled": "global-avg",
+        "averaged": "global-avg",
+        "turned": "It reduces axes 1 and 2: height and width, where the channels come last.",
+    }
+    assert notes == ()
+
+
+def test_pixels_that_torch_moves_with_three_nodes_are_one_row(tmp_path):
+    """What torch.onnx.export makes of pixel_unshuffle, and of x[:, :, ::2, ::2]."""
+    pytest.importorskip("onnx")
+    rows, notes = said_of(
+        tmp_path / "m.onnx",
+        [
+            node("Reshape", "split", ["x", "six"]),
+            node("Transpose", "turned", ["split"], perm=[0, 1, 3, 5, 2, 4]),
+            node("Reshape", "moved", ["turned", "four"]),
+            node("Slice", "rows", ["x", "zero", "end", "two", "two"]),
+            node("Slice", "both", ["rows", "zero", "end", "three", "two"]),
+        ],
+        [
+            whole("six", 1, 3, 8, 2, 8, 2), whole("four", 1, 12, 8, 8), whole("zero", 0), whole("end", 16),
+            whole("two", 2), whole("three", 3),
+        ],
+    )  # fmt: skip
+    assert rows["moved"].startswith("It moves pixels into channels and drops none;")
+    assert rows["both"] == "subsample s2"
+    assert len(rows) == 2
+    assert notes == ()
+
+
+def test_what_shrinks_a_map_and_has_no_row_is_counted_in_a_sentence(tmp_path):
+    pytest.importorskip("onnx")
+    rows, notes = said_of(
+        tmp_path / "m.onnx",
+        [
+            node("GridSample", "grid", ["x", "g"]),
+            node("Gather", "chosen", ["x", "rows"], axis=2),
+            node("Slice", "open", ["x", "zero", "end", "two", "unknown"]),
+            node("ReduceMean", "along a row", ["x", "three"]),
+            node("Resize", "half", ["x", "", "", "sizes"], mode="linear"),
+            node("Resize", "double", ["x", "", "", "larger"], mode="nearest"),
+            node("Fold", "theirs", domain="own"),
+            node("ReduceMean", "channels", ["x", "one"]),
+        ],
+        [
+            whole("rows", 0, 5, 9), whole("zero", 0), whole("end", 16), whole("one", 1), whole("two", 2),
+            whole("three", 3), whole("sizes", 1, 3, 8, 8), whole("larger", 1, 3, 32, 32),
+        ],
+    )  # fmt: skip
+    assert rows == {"half": "It resizes the map to a smaller one (linear); no PoolSpec says how."}
+    assert notes == (
+        "3 nodes shrink the map, or may, and are not looked into: GridSample 1, Gather 1, Slice 1.",
+        "1 node reduces some axes of a map and is not looked into: ReduceMean 1.",
+        "1 node belongs to another domain and is not looked into: own.Fold 1.",
+    )
+
+
+def elsewhere(name, *shape, location="../../secret"):
+    """A tensor whose numbers lie in another file, as torch.onnx.export writes them when nothing else is asked for."""
+    tensor = weight(name, *shape)
+    tensor.ClearField("raw_data")
     tensor.data_location = 1
-    tensor.external_data.add(key="location", value="../../secret")
-    graph(path, [node("Relu", "y")], [tensor])
+    tensor.external_data.add(key="location", value=location)
+    return tensor
 
 
-def claiming(path):
-    tensor = weight("w", 2)
-    tensor.dims[0] = 10**15
+def test_weights_beside_a_graph_are_counted_by_their_shapes_and_never_opened(tmp_path):
+    """Wherever a tensor can stand: a weight, the axes of a reduction, a constant in a branch or in a function."""
+    helper = pytest.importorskip("onnx").helper
+    from poolsearch.measure import graph as reader
+
+    os.mkfifo(tmp_path / "secret")  # who opens it waits for ever
+    places = [f"{tmp_path}/secret", "secret", "../../secret", "file:///etc/passwd", "m.data" * 10**4]
+    weights = [elsewhere(f"w{n}", 4, 3, 7, 7, location=place) for n, place in enumerate(places)]
+    constant = [node("Constant", "c", [], value=elsewhere("c", 2, location="secret"))]
+    axes = elsewhere("axes", 2, location="secret")
+    axes.data_type = 7  # int64
+    nodes = [
+        node("Conv", "conv", ["x", "w0"], strides=[2, 2]),
+        node("ReduceMean", "mean", ["x", "axes"]),
+        in_a_branch(*constant),
+    ]
+    function = helper.make_function("own", "f", ["x"], ["c"], constant, [helper.make_opsetid("", 22)])
+    path = graph(tmp_path / "m.onnx", nodes, [*weights, axes], [function])
+    found = inventory(str(path))
+    assert [(row.name, row.spec) for row in found.poolings] == [("conv", "conv k7 s2")]
+    assert found.parameters == 5 * 4 * 3 * 49 + 2
+    assert dict(found.dtypes) == {"float": 4 * 5 * 4 * 3 * 49, "int64": 16}
+    assert found.notes[1].startswith(f"The numbers of 6 of 6 tensors are in '{tmp_path}/secret'")
+    assert found.notes[1].endswith("and 2 more, which is not opened.")
+    assert len(found.notes[1]) < 400
+    model = onnx_of(path)
+    assert len(reader._unlinked(model)) == 9  # the branch stands twice
+    assert b"secret" not in model.SerializeToString()
+    assert b"passwd" not in model.SerializeToString()
+
+
+def onnx_of(path):
+    import onnx
+
+    return onnx.load_model(path, load_external_data=False)
+
+
+def claiming(path, tensor=None):
+    tensor = tensor or weight("w", 2)
+    tensor.dims[0] = 10**16
     graph(path, [node("Relu", "y")], [tensor])
 
 
@@ -327,8 +494,8 @@ def sparse_file(path):
 
 def test_a_graph_that_is_none_or_claims_too_much_is_refused_and_the_others_are_read(tmp_path):
     pytest.importorskip("onnx")
-    external(tmp_path / "external.onnx")
     claiming(tmp_path / "claims.onnx")
+    claiming(tmp_path / "far.onnx", elsewhere("w", 2))
     sparse_file(tmp_path / "huge.onnx")
     (tmp_path / "text.onnx").write_text("learning rate 0.1")
     (tmp_path / "empty.onnx").write_bytes(b"")
@@ -337,8 +504,8 @@ def test_a_graph_that_is_none_or_claims_too_much_is_refused_and_the_others_are_r
     rows = {row.name.partition(".")[0]: row for row in inventory(str(tmp_path))}
     assert rows["good"].poolings == 1
     assert {name: row.problem for name, row in rows.items() if row.problem} == {
-        "external": "'external.onnx' keeps its weights in another file, which is not read. Save it as one file.",
         "claims": f"'claims.onnx' has {rows['claims'].bytes:,} bytes, fewer than its initializers claim.",
+        "far": "'far.onnx' claims more than 1,125,899,906,842,624 numbers for one tensor in another file.",
         "huge": "'huge.onnx' has 2,147,483,649 bytes. Possible: 1 to 2,147,483,648, in one file.",
         "text": "'text.onnx' is no ONNX graph, or is cut short.",
         "empty": "'empty.onnx' has 0 bytes. Possible: 1 to 2,147,483,648, in one file.",

@@ -75,6 +75,11 @@ def test_what_cannot_change_the_result_is_not_in_the_text(written, kept):
             "Padding 2 is more than half of kernel 2, so PyTorch refuses it. "
             "Lower the padding to 1 or raise the kernel to 4.",
         ),
+        (
+            "max k3 s2 p3 d2",
+            "Padding 3 is more than half of kernel 3 dilated by 2, so PyTorch refuses it. "
+            "Lower the padding to 2 or raise the kernel to 4.",
+        ),
         ("max k2 s2 p-1", "Padding must be 0 or more, got -1. Nearest: 0."),
         ("max k2 s2 p0:2", "Padding 0:2 holds a whole window of kernel 2. The largest padding at one end is 1."),
         (

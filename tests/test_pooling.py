@@ -321,6 +321,13 @@ def test_spectral_is_a_cropped_fourier_transform_in_two_axes_at_once():
     assert torch.allclose(pool(x, PoolSpec.parse("spectral s2")), torch.fft.ifft2(kept, norm="forward").real)
 
 
+def test_a_dilated_window_may_be_padded_by_half_of_what_it_spans():
+    """ONNX allows it, and torch's check of shapes; torch's kernel on the CPU wants half of the kernel alone."""
+    x = torch.randn(2, 3, 11, 12)
+    wanted = F.max_pool2d(F.pad(x, (2,) * 4, value=-torch.inf), 3, 2, dilation=2)
+    assert torch.equal(pool(x, PoolSpec.parse("max k3 s2 p2 d2")), wanted)
+
+
 def test_every_windowed_kind_takes_a_stride():
     assert all("stride" in KINDS[kind].takes for kind in WINDOWED)
     assert not any("stride" in KINDS[kind].takes for kind in HEADS)

@@ -1,24 +1,28 @@
 """The poolings of an ONNX graph as the graph says them; in a child, `python -m poolsearch.measure.graph`.
 
-Attributes are those of the operators' definitions, opset 22 (onnx.ai/onnx/operators). The library onnx is optional and
-imported in the child only; no weights are loaded, no shape inferred, nothing computed.
+The library onnx is optional and imported in the child only. No weights are loaded and nothing is computed but shapes. A
+graph may keep its weights in another file: its name is read, and taken out of the graph before anything else is done
+with it, so that nothing can open it.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from poolsearch.confined import serve
-from poolsearch.errors import PlanError, WeightsError
-from poolsearch.plan import PoolSpec
+from poolsearch.errors import WeightsError, shortened
+from poolsearch.measure.graph_around import Shape, Surroundings
+from poolsearch.measure.graph_nodes import row_of
 
-WINDOWED = {"MaxPool": "max", "AveragePool": "avg", "LpPool": "lp"}
-GLOBAL = {"GlobalAveragePool": "global-avg", "GlobalMaxPool": "global-max"}
-_LONGEST = 200  # letters of a name that are kept
 _MOST = 100_000  # poolings in one graph
+_MOST_NUMBERS = 1 << 50  # of one tensor in another file, whose size is not looked at
+_SHORT = 64  # numbers of a constant that is read: axes, starts, steps
+_KEPT = 1 << 12  # bytes of a constant that shapes may follow from
 
 
 def opened(path: Path, into: Path | None = None) -> dict[str, Any]:
@@ -30,31 +34,32 @@ def opened(path: Path, into: Path | None = None) -> dict[str, Any]:
         model = onnx.load_model(path, load_external_data=False)
     except DecodeError:
         raise WeightsError("is no ONNX graph, or is cut short.") from None
+    elsewhere = _unlinked(model)
     graphs = [*_graphs(model.graph), *(graph for function in model.functions for graph in _graphs(function))]
     if model.ir_version < 1 or not any(len(graph.node) for graph in graphs):
         raise WeightsError("is no ONNX graph: it has no nodes.")
     tensors = [tensor for graph in graphs for tensor in _tensors(graph)]
-    _check(tensors, path.stat().st_size, onnx.TensorProto.EXTERNAL)
-    kernels = {tensor.name: tuple(tensor.dims[2:]) for tensor in tensors}
-    depths = {tensor.name: tensor.dims[1] for tensor in tensors if len(tensor.dims) > 2}
-    rows = []
-    for graph in graphs:
-        for number, node in enumerate(graph.node):
-            if row := _row(node, number, kernels, depths):
-                rows.append(row)
-            if len(rows) > _MOST:
-                raise WeightsError(f"has more than {_MOST:,} poolings.")
+    _check(tensors, path.stat().st_size, elsewhere)
     types = onnx.TensorProto.DataType
     bytes_of: dict[str, int] = {}
     for tensor in tensors:
         name = types.Name(tensor.data_type).lower() if tensor.data_type in types.values() else "unknown"
-        bytes_of[name] = bytes_of.get(name, 0) + _bytes(tensor)
+        bytes_of[name] = bytes_of.get(name, 0) + (_claimed(tensor) if id(tensor) in elsewhere else _bytes(tensor))
+    around = _surroundings(model, graphs, tensors)
+    rows = []
+    for graph in graphs:
+        for number, node in enumerate(graph.node):
+            if row := row_of(node, number, around):
+                rows.append(row)
+            if len(rows) > _MOST:
+                raise WeightsError(f"has more than {_MOST:,} poolings.")
+    opsets = ", ".join(str(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx"))
     return {
         "poolings": rows,
         "parameters": sum(prod(tensor.dims) for tensor in tensors),
         "tensors": len(tensors),
         "dtypes": bytes_of,
-        "said": [f"Opset {', '.join(str(o.version) for o in model.opset_import if o.domain in ('', 'ai.onnx'))}."],
+        "said": [f"Opset {opsets}.", *_files(tensors, elsewhere), *_passed_over(around)],
     }
 
 
@@ -67,6 +72,30 @@ def _graphs(graph: Any) -> Iterator[Any]:
                 yield from _graphs(inner)
 
 
+# ---------------------------------------------------------------------------------------------------------- tensors
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """Return a protobuf message and every message in it."""
+    yield message
+    for kind, value in message.ListFields():
+        if kind.message_type is not None:
+            for inner in value if kind.is_repeated else (value,):
+                yield from _messages(inner)
+
+
+def _unlinked(model: Any) -> dict[int, tuple[Any, str]]:
+    """Take every name of another file out of a model; return the tensors that lie in one, by id, and its name."""
+    found = {}
+    for message in _messages(model):
+        if message.DESCRIPTOR.name == "TensorProto" and (message.external_data or message.data_location):
+            name = next((entry.value for entry in message.external_data if entry.key == "location"), "")
+            message.ClearField("external_data")
+            message.ClearField("data_location")
+            found[id(message)] = (message, shortened(name))  # kept, so that its id is not given to another
+    return found
+
+
 def _tensors(graph: Any) -> list[Any]:
     """Return the initializers of a graph: its weights, and whatever else is constant in it."""
     found = list(getattr(graph, "initializer", ()))  # a function has none
@@ -75,12 +104,14 @@ def _tensors(graph: Any) -> list[Any]:
     return found
 
 
-def _check(tensors: list[Any], size: int, external: int) -> None:
+def _check(tensors: list[Any], size: int, elsewhere: dict[int, tuple[Any, str]]) -> None:
     for tensor in tensors:
-        if tensor.data_location == external or tensor.external_data:
-            raise WeightsError("keeps its weights in another file, which is not read. Save it as one file.")
-        if min(tensor.dims, default=1) < 0 or prod(tensor.dims) > 8 * size:  # the smallest type has a bit or more
+        here = id(tensor) not in elsewhere
+        # the smallest type has a bit or more
+        if min(tensor.dims, default=1) < 0 or (here and prod(tensor.dims) > 8 * size):
             raise WeightsError(f"has {size:,} bytes, fewer than its initializers claim.")
+        if prod(tensor.dims) > _MOST_NUMBERS:
+            raise WeightsError(f"claims more than {_MOST_NUMBERS:,} numbers for one tensor in another file.")
 
 
 def _bytes(tensor: Any) -> int:
@@ -88,98 +119,109 @@ def _bytes(tensor: Any) -> int:
     return len(tensor.raw_data) or tensor.ByteSize()
 
 
-def _row(node: Any, number: int, kernels: dict[str, tuple[int, ...]], depths: dict[str, int]) -> dict[str, Any] | None:
-    """Return what a node says when it is a pooling or a strided convolution."""
-    operator = str(node.op_type)
-    stride = _ints(node, "strides")
-    pools = operator in WINDOWED or operator in GLOBAL
-    if node.domain not in ("", "ai.onnx") or not (pools or (operator == "Conv" and max(stride, default=1) > 1)):
-        return None
-    weight = node.input[1] if len(node.input) > 1 else ""
-    kernel = _ints(node, "kernel_shape") or (kernels.get(weight, ()) if operator == "Conv" else ())
-    auto = _text(node, "auto_pad")
-    row: dict[str, Any] = {
-        "name": str(node.name or next(iter(node.output), "") or f"node {number}")[:_LONGEST],
-        "does": operator,
-        "kernel": kernel,
-        "stride": stride or (1,) * len(kernel),  # ONNX: 1 along each axis unless said, not the kernel as in torch
-        "padding": auto if auto not in ("", "NOTSET") else _pads_text(_pads(node)),
-        "ceil": bool(_int(node, "ceil_mode")),
-        "counted": bool(_int(node, "count_include_pad")) if operator == "AveragePool" else None,
-    }
+def _claimed(tensor: Any) -> int:
+    """Return the bytes that a tensor takes in another file, by its shape and type."""
+    from onnx import helper
+
     try:
-        row |= {"spec": str(_spec(node, row, auto, depths.get(weight))), "reason": ""}
-    except (PlanError, WeightsError) as error:
-        row |= {"spec": "", "reason": str(error)}
-    return row
+        width = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except (KeyError, ValueError, TypeError):
+        width = 0
+    return int(prod(tensor.dims) * width)
 
 
-def _spec(node: Any, row: dict[str, Any], auto: str, depth: int | None) -> PoolSpec:
-    """Return the PoolSpec that a node corresponds to. Raises with the reason when there is none."""
-    operator, kernel = row["does"], row["kernel"]
-    if operator in GLOBAL:
-        return PoolSpec(GLOBAL[operator])
-    if not kernel:
-        raise WeightsError("The graph does not say its kernel.")
-    pads = _pads(node)
-    if len(row["stride"]) != len(kernel) or (pads and len(pads) != len(kernel)):
-        raise WeightsError("Its kernel, strides and pads are of different lengths.")
-    padding = {"SAME_UPPER": "same-upper", "SAME_LOWER": "same-lower"}.get(auto, pads if auto in ("", "NOTSET") else ())
-    # with auto_pad the definition gives one output size, whether rounded up or not
-    ceil = row["ceil"] and auto in ("", "NOTSET")
-    kind = WINDOWED.get(operator) or _convolution(_int(node, "group") or 1, depth)
-    return PoolSpec.of(
-        kind, kernel, row["stride"], padding, _ints(node, "dilations"), ceil=ceil,
-        counted=row["counted"] is not False, options={"norm": _number(node, "p", 2)} if kind == "lp" else None,
-    )  # fmt: skip
+# ------------------------------------------------------------------------------------------------- what lies around
 
 
-def _convolution(groups: int, depth: int | None) -> str:
-    if groups == 1:
-        return "conv"
-    if depth == 1:  # one input channel for each filter
-        return "conv-depthwise"
-    raise WeightsError(f"A convolution of {groups} groups has no PoolSpec: 'conv' mixes all channels.")
+def _surroundings(model: Any, graphs: list[Any], tensors: list[Any]) -> Surroundings:
+    weights = {tensor.name: tuple(tensor.dims) for tensor in tensors}
+    numbers = {tensor.name: found for tensor in tensors if (found := _numbers(tensor)) is not None}
+    makers: dict[str, Any] = {}
+    takers: dict[str, list[Any]] = {}
+    for graph in graphs:
+        for node in graph.node:
+            makers.update(dict.fromkeys(node.output, node))
+            for name in node.input:
+                takers.setdefault(name, []).append(node)
+            if node.op_type == "Constant" and node.output and (found := _constant(node)) is not None:
+                numbers[node.output[0]] = found
+    functions = frozenset((function.domain, function.name) for function in model.functions)
+    return Surroundings(_shapes(model, tensors), weights, numbers, makers, takers, functions)
 
 
-# ------------------------------------------------------------------------------------------------------- attributes
+def _constant(node: Any) -> tuple[float, ...] | None:
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            return _numbers(attribute.t)
+        if attribute.name in ("value_int", "value_float"):
+            return (attribute.i or attribute.f,)
+        if attribute.name in ("value_ints", "value_floats"):
+            return tuple(attribute.ints or attribute.floats)[:_SHORT]
+    return None
 
 
-def _attribute(node: Any, name: str) -> Any:
-    return next((one for one in node.attribute if one.name == name), None)
+def _numbers(tensor: Any) -> tuple[float, ...] | None:
+    """Return the numbers of a short tensor; None where it is long, of another type, or not in this file."""
+    from onnx import TensorProto, numpy_helper
+
+    types = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32)
+    if tensor.data_type not in types or len(tensor.dims) > 1 or not 0 <= prod(tensor.dims) <= _SHORT:
+        return None
+    try:
+        return tuple(numpy_helper.to_array(tensor).ravel().tolist())
+    except (ValueError, TypeError):  # fewer numbers than its shape says
+        return None
 
 
-def _ints(node: Any, name: str) -> tuple[int, ...]:
-    found = _attribute(node, name)
-    return tuple(found.ints) if found is not None else ()
+def _shapes(model: Any, tensors: list[Any]) -> dict[str, Shape]:
+    """Return the shape of each value, as far as the graph says it or it follows; long weights lose their numbers."""
+    from onnx import shape_inference
+
+    for tensor in tensors:
+        if len(tensor.raw_data) > _KEPT:
+            tensor.ClearField("raw_data")
+    with contextlib.suppress(Exception):  # whatever a broken graph makes it raise: what the graph itself says is left
+        model = shape_inference.infer_shapes(model)
+    found: dict[str, Shape] = {}
+    for graph in _graphs(model.graph):
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
+                axes = value.type.tensor_type.shape.dim
+                found[value.name] = tuple(axis.dim_value if axis.HasField("dim_value") else None for axis in axes)
+    return found
 
 
-def _int(node: Any, name: str) -> int:
-    found = _attribute(node, name)
-    return int(found.i) if found is not None else 0
+# ------------------------------------------------------------------------------------------------------ in sentences
 
 
-def _number(node: Any, name: str, default: float) -> float:
-    found = _attribute(node, name)
-    return default if found is None else float(found.i or found.f)  # a float before opset 2
+def _files(tensors: list[Any], elsewhere: dict[int, tuple[Any, str]]) -> list[str]:
+    """Return the sentence that says which weights are in other files."""
+    apart = [tensor for tensor in tensors if id(tensor) in elsewhere]
+    if not apart:
+        return []
+    names = list(dict.fromkeys(elsewhere[id(tensor)][1] for tensor in apart))
+    listed = ", ".join(f"'{name}'" for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return [f"The numbers of {len(apart)} of {len(tensors)} tensors are in {listed}, which is not opened."]
 
 
-def _text(node: Any, name: str) -> str:
-    found = _attribute(node, name)
-    return found.s.decode("utf-8", "replace")[:_LONGEST] if found is not None else ""
+def _passed_over(around: Surroundings) -> list[str]:
+    """Return what has no row in sentences, each with how often and by which operators."""
+    kinds = (
+        (around.passed, "shrinks the map, or may, and is", "shrink the map, or may, and are"),
+        (around.partial, "reduces some axes of a map and is", "reduce some axes of a map and are"),
+        (around.foreign, "belongs to another domain and is", "belong to other domains and are"),
+    )
+    return [
+        f"{total} node{'s' * (total > 1)} {many if total > 1 else one} not looked into: {_listed(counts)}."
+        for counts, one, many in kinds
+        if (total := counts.total())
+    ]
 
 
-def _pads(node: Any) -> tuple[tuple[int, int], ...]:
-    """Return (begin, end) of each axis; ONNX lists all beginnings, then all ends."""
-    pads = _ints(node, "pads")
-    half = len(pads) // 2
-    return tuple(zip(pads[:half], pads[half:], strict=False))
-
-
-def _pads_text(pads: tuple[tuple[int, int], ...]) -> str:
-    if not any(number for pair in pads for number in pair):
-        return ""
-    return "x".join(f"{begin}:{end}" if begin != end else f"{begin}" for begin, end in pads)
+def _listed(counts: Counter[str]) -> str:
+    first = counts.most_common(5)
+    more = counts.total() - sum(number for _, number in first)
+    return ", ".join(f"{shortened(name)} {number}" for name, number in first) + (f" and {more} more" if more else "")
 
 
 if __name__ == "__main__":
