@@ -9,7 +9,6 @@ study, 130 interrupted (continue with --resume).
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -17,24 +16,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from poolsearch.command import refusing, say, show, start  # noqa: E402
 from poolsearch.config import load  # noqa: E402
-from poolsearch.errors import BusyError, PoolsearchError  # noqa: E402
 from poolsearch.rows import SweepStatus  # noqa: E402
-from poolsearch.tables import console, duration, front_table, left_in_words, of_budget  # noqa: E402
+from poolsearch.tables import PlainConsole, console, duration, front_table, left_in_words, of_budget  # noqa: E402
 
 
 class Reporter:
     """Show where a sweep stands: a bar in a terminal, one line a trial elsewhere."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
+        self.console = PlainConsole(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}", markup=False))
         self.bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
         self.task = self.bar.add_task("sweep", total=None, words="starting the workers")
         self.said = (-1, "")
@@ -47,7 +45,7 @@ class Reporter:
         words += f". {status.message}" if status.message else ""
         self.bar.update(self.task, completed=ended, total=status.trials, description=status.study, words=words)
         if not self.console.is_terminal and self.said != (ended, status.message):
-            print(f"{status.study}: {words}", file=sys.stderr, flush=True)
+            say(f"{status.study}: {words}", error=True)
         self.said = (ended, status.message)
 
 
@@ -71,22 +69,15 @@ def main(
     os.environ["TZ"] = "UTC"  # Optuna writes the local time into the study; UTC is the same everywhere, all year
     time.tzset()
     report = Reporter()
-    try:
-        settings = load(config, tuple(set_ or ()))
-        options = merged(
-            settings.study, engine=engine, workers=workers, device=device, storage=storage, address=address,
-            gpu_model=gpu_model,
-        )  # fmt: skip
-        with report.bar:
-            outcome = run(settings, options, resume, report, at_once, retry=retry)
-    except BusyError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(75) from None
-    except PoolsearchError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+    settings = load(config, tuple(set_ or ()))
+    options = merged(
+        settings.study, engine=engine, workers=workers, device=device, storage=storage, address=address,
+        gpu_model=gpu_model,
+    )  # fmt: skip
+    with report.bar:
+        outcome = run(settings, options, resume, report, at_once, retry=retry)
     console().print(front_table(outcome.rows, settings.objectives))
-    print(json.dumps(outcome.document()), flush=True)
+    show(outcome.document())
     if outcome.status.state == "stopped":
         raise typer.Exit(130)
     worked = outcome.status.state == "done" and any(row.state == "complete" for row in outcome.rows)
@@ -94,4 +85,6 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False)
+    app.command()(refusing(main))
+    start(app)

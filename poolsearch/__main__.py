@@ -1,5 +1,6 @@
 """python -m poolsearch"""
 
 from poolsearch.cli import app
+from poolsearch.command import start
 
-app(prog_name="python -m poolsearch")
+start(app, "python -m poolsearch")

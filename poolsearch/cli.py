@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from poolsearch import cli_sweep
-from poolsearch.command import Json, refusing, show
+from poolsearch.command import Json, refusing, say, show
 from poolsearch.errors import PoolsearchError
 
 app = typer.Typer(help="See how a CNN throws pixels away.", no_args_is_help=True, add_completion=False)
@@ -88,7 +88,7 @@ def poolings(
         costs = {name: asdict(cost) for name, cost in measured().items()}
         return show([{"kind": name, **asdict(kind), "cost": costs.get(name)} for name, kind in KINDS.items()])
     if markdown:
-        return print(kinds_markdown(KINDS), end="")
+        return say(kinds_markdown(KINDS), end="")
     return console().print(kinds_table(KINDS))
 
 
@@ -111,10 +111,10 @@ def inventory(
     if as_json:
         show(asdict(found) if isinstance(found, Inventory) else [asdict(row) for row in found])
     elif markdown:
-        print(inventory_markdown(found), end="")
+        say(inventory_markdown(found), end="")
     else:
         if isinstance(found, Inventory):
-            print("\n".join(inventory_lines(found)))
+            say("\n".join(inventory_lines(found)))
         if isinstance(found, Inventory) and found.differences:
             console().print(differences_table(found.plan, found.differences))
         elif not isinstance(found, Inventory) or found.poolings is not None:
@@ -188,10 +188,10 @@ def replay(study: str, number: int, as_json: Json = False) -> None:
             }
         )
     else:
-        print(f"trial {number} of {study}: {row.plan}")
-        print(f"accuracy {100 * again['accuracy']:.2f} % (recorded {100 * row.accuracy:.2f} %)")
-        print(f"validation loss {again['loss']:.6f} (recorded {row.loss:.6f}, away {away['loss']:+.2e})")
-        print("the same result, bit for bit" if same else "not bit for bit the recorded result")
+        say(f"trial {number} of {study}: {row.plan}")
+        say(f"accuracy {100 * again['accuracy']:.2f} % (recorded {100 * row.accuracy:.2f} %)")
+        say(f"validation loss {again['loss']:.6f} (recorded {row.loss:.6f}, away {away['loss']:+.2e})")
+        say("the same result, bit for bit" if same else "not bit for bit the recorded result")
     if abs(away["accuracy"]) > 0.02:
         raise typer.Exit(1)
 
@@ -206,9 +206,9 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         show([asdict(finding) for finding in found])
     else:
-        print(f"Poolsearch on Python {platform.python_version()}, {platform.platform()}")
+        say(f"Poolsearch on Python {platform.python_version()}, {platform.platform()}")
         for finding in found:
-            print(
+            say(
                 f"{'ok  ' if finding.ok else 'NO  '} {finding.what}"
                 + (f"\n     fix: {finding.fix}" if finding.fix else "")
             )

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from poolsearch.command import Json, refusing, show
+from poolsearch.command import Json, refusing, say, show
 from poolsearch.errors import PoolsearchError
 
 app = typer.Typer(help="Start, watch and steer sweeps.", no_args_is_help=True)
@@ -32,8 +32,8 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         return show([asdict(row) for row in rows])
     for row in rows:
-        print(f"{row.state:9} {of_budget(row):24}  {row.study}")
-    return None if rows else print("No sweep yet. Start one: python -m poolsearch sweep start CONFIG.toml")
+        say(f"{row.state:9} {of_budget(row):24}  {row.study}")
+    return None if rows else say("No sweep yet. Start one: python -m poolsearch sweep start CONFIG.toml")
 
 
 @app.command()
@@ -48,12 +48,12 @@ def status(study: Study, as_json: Json = False) -> None:
     if as_json:
         return show(asdict(now))
     left = f", {left_in_words(now.left_s)}" if now.alive and now.left_s else ""
-    print(f"{study}: {now.state}, {of_budget(now)}")
-    print(f"{duration(now.elapsed_s)} at work{left}. {now.message}".rstrip())
+    say(f"{study}: {now.state}, {of_budget(now)}")
+    say(f"{duration(now.elapsed_s)} at work{left}. {now.message}".rstrip())
     if now.alive and now.workers:
-        print(f"{now.workers} workers on {now.device}, {now.cpu_percent or 0:.0f} % CPU, {size(now.memory_bytes or 0)}")
+        say(f"{now.workers} workers on {now.device}, {now.cpu_percent or 0:.0f} % CPU, {size(now.memory_bytes or 0)}")
     for trial in now.running:
-        print(f"trial {trial.number}, attempt {trial.attempt}, {duration(trial.seconds)}: {trial.plan}")
+        say(f"trial {trial.number}, attempt {trial.attempt}, {duration(trial.seconds)}: {trial.plan}")
     return None
 
 
@@ -74,7 +74,7 @@ def start(
     settings = load(config, tuple(set_ or ()))
     options = folder.merged(settings.study, workers=workers, device=device, storage=storage, engine=engine)
     launch.start(settings, options)
-    print(f"'{settings.study}' is started. Watch it: {launch.in_words('status', settings.study)}")
+    say(f"'{settings.study}' is started. Watch it: {launch.in_words('status', settings.study)}")
 
 
 @app.command()
@@ -92,7 +92,7 @@ def resume(study: Study, id: Id = "") -> None:
 
     if sent := launch.resume(study, id):
         return _print_outcome(study, sent)
-    return print(f"'{study}' is started again. Watch it: {launch.in_words('status', study)}")
+    return say(f"'{study}' is started again. Watch it: {launch.in_words('status', study)}")
 
 
 @app.command()
@@ -103,7 +103,7 @@ def retry(study: Study, id: Id = "") -> None:
 
     if sent := launch.retry(study, id):
         return _print_outcome(study, sent)
-    return print(f"'{study}' is started again. Watch it: {launch.in_words('status', study)}")
+    return say(f"'{study}' is started again. Watch it: {launch.in_words('status', study)}")
 
 
 @app.command()
@@ -135,7 +135,7 @@ def add(
         return _print_outcome(study, sent)
     config = folder.read_config(study)
     budget = f"{config.minutes:g} minutes" if minutes else f"{config.trials} trials"
-    return print(f"'{study}' has {budget} now, and is started again.")
+    return say(f"'{study}' has {budget} now, and is started again.")
 
 
 @app.command()
@@ -152,7 +152,7 @@ def rename(study: Study, name: Annotated[str, typer.Argument(help="the new name"
     from poolsearch.sweep import folder
 
     folder.rename(study, name)
-    print(f"'{study}' is '{name}' now.")
+    say(f"'{study}' is '{name}' now.")
 
 
 @app.command()
@@ -161,12 +161,12 @@ def delete(study: Study, yes: Annotated[bool, typer.Option("--yes", help="do not
     """Delete a sweep that is not at work: its trials, figures and weights."""
     from poolsearch.sweep import folder
 
-    folder.read_config(study)
+    folder.find(study)
     if not yes and not typer.confirm(f"Delete '{study}' with all its trials and weights?"):
         raise typer.Exit(1)
     left = folder.stays(study)
     folder.delete(study)
-    print(f"'{study}' is deleted. {left}".rstrip())
+    say(f"'{study}' is deleted. {left}".rstrip())
 
 
 @app.command()
@@ -175,8 +175,8 @@ def log(study: Study, lines: Annotated[int, typer.Option(help="how many")] = 20)
     """Print the last lines that a sweep's processes wrote."""
     from poolsearch.sweep import folder, launch
 
-    folder.read_config(study)
-    print(launch.log_tail(study, lines) or "Nothing was written yet.")
+    folder.find(study)
+    say(launch.log_tail(study, lines) or "Nothing was written yet.")
 
 
 def _send(study: str, do: str, number: int, id: str) -> None:
@@ -199,4 +199,4 @@ def _print_outcome(study: str, sent: str) -> None:
                 "busy. The command stays, and is carried out when it wakes."
             )
         time.sleep(0.1)
-    print(words)
+    say(words)

@@ -139,7 +139,7 @@ class SweepConfig(_Section):
     def _plain_name(cls, name: str) -> str:
         name = study_name.normal(name)
         if not study_name.is_possible(name):
-            raise ValueError(f"The study name {name[:40]!r} is not possible: {study_name.POSSIBLE}.")
+            raise ValueError(f"The study name {name[:40]!r} is not possible. T{study_name.POSSIBLE[1:]}.")
         return name
 
     @field_validator("backbone")

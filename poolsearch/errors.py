@@ -9,6 +9,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
+TRACEBACK = "POOLSEARCH_TRACEBACK"  # the variable that shows a bug's traceback; else it is one sentence
 _LONGEST = 2000  # letters of a message: what was typed, or stood in a file, may be megabytes
 
 
@@ -19,7 +20,8 @@ def is_text(text: str) -> bool:
 
 def printable(text: str) -> str:
     """Return a text from outside without what would steer a terminal: each such character becomes a '?'."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    shown = (letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in text)  # Zs: all widths of space
+    return "".join(letter if fine else "?" for letter, fine in zip(text, shown, strict=True))
 
 
 def shortened(text: str, most: int = 80) -> str:
@@ -76,6 +78,21 @@ class PictureError(PoolsearchError):
 
 class WeightsError(PoolsearchError):
     """A model file that is broken, holds more than numbers, or does not fit."""
+
+
+def explained(error: BaseException) -> str:
+    """Return any error as a sentence for the person who asked: what the system refused, or what nobody foresaw."""
+    if isinstance(error, PoolsearchError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f" ('{shortened(str(error.filename), 200)}')" if error.filename else ""
+        return f"The system refused this: {error.strerror or type(error).__name__}{where}."
+    if isinstance(error, RecursionError):
+        return "Something that was given is nested too deeply to be read."
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this."
+    words = shortened(str(error).strip().split("\n")[0], 300)
+    return f"This failed in a way that was not foreseen ({type(error).__name__}: {words}). {TRACEBACK}=1 shows where."
 
 
 def unknown(what: str, got: str, possible: Iterable[str], where: str = "", meant: str = "") -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from poolsearch.errors import PoolsearchError
 
+_JSON_MOST = 64_000_000  # bytes
 _NETWORKED = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "beegfs", "gpfs"})
 
 
@@ -72,6 +76,33 @@ def create(path: Path, content: str) -> bool:
     finally:
         draft.unlink()
     return True
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises OSError, and ValueError for what is no JSON, for infinity and NaN, and for what is too large to be ours.
+    """
+    with path.open("rb") as file:
+        content = file.read(_JSON_MOST + 1)
+    if len(content) > _JSON_MOST:
+        raise ValueError(f"it has more than {_JSON_MOST} bytes")
+    try:
+        return json.loads(content, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 18:  # 64 bits
+        raise ValueError(f"a number in it has {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    if not isfinite(float(digits)):
+        raise ValueError(f"a number in it is {digits[:20]}")
+    return float(digits)
 
 
 def sync_folder(folder: Path) -> None:

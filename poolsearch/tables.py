@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from poolsearch.config import TRIALS_MOST
 from poolsearch.costs import measured, measured_where
-from poolsearch.errors import shortened
+from poolsearch.errors import printable, shortened
 from poolsearch.inventory_rows import Difference
 from poolsearch.kinds import Kind
 from poolsearch.objectives import OBJECTIVES, USUAL
@@ -91,9 +93,25 @@ def csv_text(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
     return file.getvalue()
 
 
+class PlainConsole(Console):
+    """A console that shows a text as it is: no markup in it counts, and nothing in it steers the terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield what is drawn, its texts printable; what rich itself tells the terminal is left as it is."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control or segment.text == "\n" else segment._replace(text=_shown(segment.text))
+
+
+def _shown(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def console() -> Console:
     """Return the console of stdout: as wide as the terminal, 120 columns in a pipe."""
-    return Console(width=None if sys.stdout.isatty() else 120)
+    return PlainConsole(width=None if sys.stdout.isatty() else 120)
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str] = ()) -> Table:
@@ -234,7 +252,7 @@ def cells_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     kept = [number for number in range(len(columns)) if not rows or any(row[number] for row in rows)]
     table = _table(title, [columns[number] for number in kept])
     for row in rows:
-        table.add_row(*(Text(row[number]) for number in kept))
+        table.add_row(*(Text(printable(row[number])) for number in kept))
     return table
 
 

@@ -99,6 +99,67 @@ def test_delete_asks_first(tiny):
     assert folder.studies() == ()
 
 
+def test_a_sweep_whose_files_are_broken_is_deleted_and_read_from_the_shell(tiny):
+    place = folder.write_config(tiny).parent
+    (place / "config.toml").write_bytes(b"\xff\x00 [")
+    (place / "options.json").write_text("{")
+    (place / "log.txt").write_text("a line\n")
+    assert ask("log", "tiny").stdout == "a line\n"
+    assert ask("status", "tiny").stderr.startswith("The config of the sweep 'tiny' can't be read: ")
+    assert ask("delete", "tiny", "--yes").stdout == (
+        "'tiny' is deleted. Where its study was kept could not be read: if that was a database elsewhere, the study is "
+        "there still.\n"
+    )
+    assert not place.exists()
+
+
+def test_a_name_that_is_nearly_right_gets_the_right_one(tiny):
+    folder.write_config(tiny)
+    assert ask("status", "tyni").stderr == (
+        "There is no sweep called 'tyni'. Did you mean 'tiny'? Sweeps here: tiny.\n"
+    )
+    assert ask("delete", "tyni", "--yes").exit_code == 2
+
+
+@pytest.mark.parametrize("do", ["pause", "stop", "add"])
+def test_a_command_on_a_full_disk_is_one_sentence(tiny, monkeypatch, do):
+    from poolsearch import files
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    folder.write_config(tiny)
+    with lease(folder.folder_of("tiny")):
+        folder.write_status(SweepStatus("tiny", "running", 5))
+        monkeypatch.setattr(files, "replace", full)
+        ended = ask(do, "tiny", *["3"] * (do == "add"))
+    assert ended.exit_code == 2
+    place = folder.folder_of("tiny") / "commands"
+    assert ended.stderr.startswith(
+        f"The command can't be written into '{place}': No space left on device. Free some space and send it again."
+    )
+    assert ("Without a file: kill " in ended.stderr) == (do == "stop")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_every_change_of_a_sweep_on_a_full_disk_is_one_sentence(tiny, monkeypatch, tmp_path):
+    from poolsearch import files
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    folder.write_config(tiny)
+    path = tmp_path / "a.toml"
+    path.write_text(to_toml(tiny))
+    monkeypatch.setattr(files, "replace", full)
+    for words in (["add", "tiny", "3"], ["rename", "tiny", "other"], ["start", str(path), "--set", "study=new"]):
+        ended = ask(*words)
+        assert ended.exit_code == 2, words
+        assert ended.stderr.endswith("can't be written (No space left on device). Free some space.\n"), ended.stderr
+    assert folder.studies() == ("tiny",)
+    assert folder.read_config("tiny") == tiny
+
+
 def wait_for(study, *states):
     deadline = time.monotonic() + 60
     while folder.read_status(study).state not in states:

@@ -174,7 +174,7 @@ def test_a_space_that_cannot_be_is_refused_before_any_work(more, message):
 
 @pytest.mark.parametrize("name", ["", "../up", "a" * 65, "<b>", "🦊", ".hidden", "a.", "a‮b", "á" * 33 + "​"])
 def test_a_name_that_could_leave_the_runs_folder_is_refused(name):
-    with pytest.raises(ConfigError, match="is not possible: take 1 to 64 letters of any script"):
+    with pytest.raises(ConfigError, match="is not possible. Take 1 to 64 letters of any script"):
         parse(f"study = '{name}'\nbackbone = 'smallnet/1x20x20'")
 
 

@@ -6,6 +6,7 @@ commands/done/<id>.json  carried out, with what came of it in words
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import uuid
@@ -17,6 +18,7 @@ from poolsearch import files
 from poolsearch.config import TRIALS_MOST
 from poolsearch.errors import PoolsearchError, StudyError, unknown
 from poolsearch.sweep.folder import folder_of, read_status
+from poolsearch.sweep.lease import holder
 
 Do = Literal["pause", "resume", "stop", "cancel", "add", "extend", "workers", "retry"]
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -45,9 +47,22 @@ def send(study: str, do: str, number: int = 0, id: str = "") -> str:
         raise StudyError(
             f"The sweep '{study}' is not at work ({status.state}): nothing there can {_WORDS[command.do]}."
         )
-    (folder / "done").mkdir(parents=True, exist_ok=True)
-    files.replace(folder / f"{command.id}.json", json.dumps(asdict(command)))
+    try:
+        (folder / "done").mkdir(parents=True, exist_ok=True)
+        files.replace(folder / f"{command.id}.json", json.dumps(asdict(command)))
+    except OSError as error:
+        raise StudyError(_unwritten(study, command, error)) from None
     return command.id
+
+
+def _unwritten(study: str, command: Command, error: OSError) -> str:
+    """Say that a command could not be written, and what reaches the coordinator without a file."""
+    words = f"The command can't be written into '{_folder(study)}': {error.strerror}. "
+    words += "Free some space and send it again." if files.is_full(error) else "Nothing was changed."
+    who = holder(folder_of(study)) or ""
+    if command.do == "stop" and (process := re.match(r"process (\d+) on", who)):
+        words += f" Without a file: kill {process[1]} ({who}) stops it just so."
+    return words
 
 
 _WORDS = {
@@ -85,28 +100,49 @@ def checked(do: str, number: int, id: str = "") -> Command:
 def pending(study: str) -> list[Command]:
     """Return the commands that nobody has carried out, oldest first; what is no command is put aside."""
     found = []
-    for path in sorted(_folder(study).glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
+    for path in sorted(_folder(study).glob("*.json"), key=_sent_ns):
         try:
-            data = json.loads(path.read_text())
-            found.append(checked(data["do"], int(data["number"]), path.stem))
+            if not path.is_file():
+                raise ValueError("it is no file")  # reading a pipe would wait for its writer
+            data = files.read_json(path)
+            if not isinstance(data["number"], int) or isinstance(data["number"], bool):
+                raise TypeError
+            found.append(checked(data["do"], data["number"], path.stem))
+        except FileNotFoundError:
+            continue
         except (ValueError, KeyError, TypeError, OSError):
-            path.replace(path.with_suffix(".refused"))
+            with contextlib.suppress(OSError):
+                path.replace(path.with_suffix(".refused"))
     return found
 
 
+def _sent_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # gone just now
+        return 0
+
+
 def finish(study: str, command: Command, words: str) -> None:
-    """Put a command aside as carried out, with what came of it."""
-    folder = _folder(study)
-    (folder / "done").mkdir(parents=True, exist_ok=True)
-    files.replace(folder / "done" / f"{command.id}.json", json.dumps({**asdict(command), "words": words}))
-    (folder / f"{command.id}.json").unlink(missing_ok=True)
+    """Put a command aside as carried out, with what came of it; on a full disk without the words."""
+    sent = _folder(study) / f"{command.id}.json"
+    done = sent.parent / "done" / sent.name
+    with contextlib.suppress(OSError):
+        done.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            files.replace(done, json.dumps({**asdict(command), "words": words}))
+        except OSError:
+            sent.replace(done)  # a rename takes no space; nobody may carry it out a second time
+    with contextlib.suppress(OSError):
+        sent.unlink(missing_ok=True)
 
 
 def outcome(study: str, id: str) -> str | None:
     """Return what came of a command, or None while nobody has carried it out."""
     try:
-        return str(json.loads((_folder(study) / "done" / f"{id}.json").read_text())["words"])
-    except (OSError, ValueError, KeyError):
+        done = files.read_json(_folder(study) / "done" / f"{id}.json")
+        return str(done.get("words") or "Carried out. What came of it could not be written: the disk was full.")
+    except (OSError, ValueError, AttributeError):
         return None
 
 
@@ -114,7 +150,7 @@ def drop_older_than(study: str, moment: float) -> None:
     """Put aside what was sent before a time (in seconds of the epoch): it was meant for an earlier run."""
     for command in pending(study):
         path = _folder(study) / f"{command.id}.json"
-        if path.stat().st_mtime < moment:
+        if _sent_ns(path) < moment * 1e9:
             finish(study, command, "It came too late: the run it was meant for had ended.")
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from poolsearch.config import extended
-from poolsearch.errors import PoolsearchError, StudyError
+from poolsearch.errors import PoolsearchError, StudyError, explained
 from poolsearch.sweep import commands, folder
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ def obey(sweep: Coordinator) -> None:
     for command in commands.pending(sweep.config.study):
         try:
             words = _DO[command.do](sweep, command.number)
-        except PoolsearchError as error:
-            words = str(error)
+        except (PoolsearchError, OSError) as error:  # what it is told can't be done, or not on a full disk
+            words = explained(error)
         commands.finish(sweep.config.study, command, words)
         sweep.write(sweep.state(), force=True)
 
@@ -69,14 +69,16 @@ def _cancel(sweep: Coordinator, number: int) -> str:
 
 
 def _add(sweep: Coordinator, number: int) -> str:
-    sweep.config = extended(sweep.config, trials=number)
-    folder.write_config(sweep.config)
+    config = extended(sweep.config, trials=number)
+    folder.write_config(config)  # first: where that fails nothing was added
+    sweep.config = config
     return f"The sweep now has {sweep.config.trials} trials."
 
 
 def _extend(sweep: Coordinator, number: int) -> str:
-    sweep.config = extended(sweep.config, minutes=number)
-    folder.write_config(sweep.config)
+    config = extended(sweep.config, minutes=number)
+    folder.write_config(config)
+    sweep.config = config
     return f"The sweep now has {sweep.config.minutes:g} minutes."
 
 

@@ -7,21 +7,27 @@ The folder's name is the sweep's name, so renaming a sweep is one rename.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import shlex
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pydantic import TypeAdapter, ValidationError
+
 from poolsearch import files, study_name
 from poolsearch.config import SweepConfig, parse, to_toml
-from poolsearch.errors import PoolsearchError, StudyError, is_text, unknown
-from poolsearch.rows import EpochRow, RunningTrial, SweepStatus
+from poolsearch.errors import PoolsearchError, StudyError, is_text, shortened, unknown
+from poolsearch.rows import SweepStatus
 from poolsearch.sweep.lease import holder
 
+_NAMED = 10  # sweeps in a refusal
 _PARTING_S = 10.0  # between a sweep's last status and the end of its process: its workers are ended in that time
 Engine = Literal["local", "ray"]
 
@@ -37,6 +43,9 @@ class Options:
     name: str | None = None  # of the study in the storage, where the sweep was renamed since
     address: str | None = None  # of a Ray cluster
     gpu_model: str | None = None  # of a Ray cluster that has several
+
+
+_OPTIONS, _STATUS = TypeAdapter(Options), TypeAdapter(SweepStatus)
 
 
 def runs_folder() -> Path:
@@ -71,13 +80,41 @@ def _started(folder: Path) -> float:
 def read_config(study: str) -> SweepConfig:
     """Return the config a sweep was started with. Raises StudyError when there is no such sweep."""
     try:
-        text = (folder_of(study) / "config.toml").read_text()
+        text = (folder_of(study) / "config.toml").read_text(encoding="utf-8")
     except FileNotFoundError:
-        known = ", ".join(studies()) or "none yet"
-        raise StudyError(f"There is no sweep called '{study}'. Sweeps here: {known}.") from None
+        raise missing(study) from None
     except (OSError, UnicodeDecodeError):
         raise StudyError(f"The config of the sweep '{study}' can't be read: {folder_of(study)}/config.toml.") from None
     return parse(text).model_copy(update={"study": study_name.normal(study)})
+
+
+def missing(study: str) -> StudyError:
+    """Return the refusal of a name that no sweep has: with the nearest, and the newest of those that are there."""
+    known = studies()
+    near = difflib.get_close_matches(study, known, n=1, cutoff=0.5)
+    guess = f" Did you mean '{near[0]}'?" if near else ""
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return StudyError(
+        f"There is no sweep called '{study}'.{guess} Sweeps here: {', '.join(known[:_NAMED]) or 'none yet'}{more}."
+    )
+
+
+def find(study: str) -> Path:
+    """Return the folder of a sweep that is there, its config broken or not. Raises StudyError when there is none."""
+    place = folder_of(study)
+    if not place.is_dir():
+        raise missing(study)
+    return place
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Say in one sentence why something in a sweep's folder can't be written."""
+    try:
+        yield
+    except OSError as error:
+        more = "Free some space." if files.is_full(error) else "Set POOLSEARCH_RUNS to a folder that can."
+        raise StudyError(f"'{place}' can't be written ({error.strerror}). {more}") from None
 
 
 def write_config(config: SweepConfig) -> Path:
@@ -94,11 +131,32 @@ def write_options(study: str, options: Options) -> None:
 
 
 def read_options(study: str) -> Options:
-    """Return where and on what a sweep last ran; the defaults where that is not known."""
+    """Return where and on what a sweep last ran; the defaults where it never did.
+
+    Raises StudyError where the file is damaged: it says where the study is, and another one must not begin in silence.
+    """
+    place = folder_of(study)
+    path = place / "options.json"
     try:
-        return Options(**json.loads((folder_of(study) / "options.json").read_text()))
-    except (OSError, ValueError, TypeError):
-        return Options()
+        return _OPTIONS.validate_json(json.dumps(files.read_json(path)), strict=True)
+    except FileNotFoundError:
+        status = read_status(study)
+        if not status.complete + status.failed or (place / "study.db").exists():
+            return Options()
+        reason = "is missing"
+    except (OSError, ValueError) as error:
+        reason = f"is damaged ({_why(error)})"
+    raise StudyError(
+        f"'{path}' {reason}. It says where the study of '{study}' is kept: put a copy back. Where the study is in the "
+        'folder itself (study.db), write {} into the file; else {"storage": "URL", "name": "NAME"}.'
+    )
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg'].lower()}"
+    return shortened((isinstance(error, OSError) and error.strerror) or str(error))
 
 
 def merged(study: str, **wishes: Any) -> Options:
@@ -137,22 +195,16 @@ def write_status(status: SweepStatus) -> None:
 def read_status(study: str) -> SweepStatus:
     """Return where a sweep stands. One whose coordinator's process is gone is "lost": processes tell that, no clock."""
     try:
-        data = json.loads((folder_of(study) / "status.json").read_text())
-        written = data.pop("written")
-        data["running"] = tuple(_running(trial) for trial in data["running"])
-        status = SweepStatus(**{**data, "study": study, "silent_s": max(0.0, time.time() - written)})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or not one of this version
+        data = files.read_json(folder_of(study) / "status.json")
+        silent_s = max(0.0, time.time() - data.pop("written"))
+        status = _STATUS.validate_python({**data, "study": study, "silent_s": silent_s})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or of another version
         status = SweepStatus(study, "starting" if holder(folder_of(study)) else "stopped", 0)
     if status.alive and not holder(folder_of(study)):
         if status.state == "starting" and status.silent_s < 30:  # the process was started and has no lease yet
             return status
         return replace(status, state="lost", running=(), message="Its process is gone. It can be resumed.")
     return status
-
-
-def _running(trial: dict[str, object]) -> RunningTrial:
-    curve: list[dict[str, float]] = trial.pop("curve")  # type: ignore[assignment]
-    return RunningTrial(**trial, curve=tuple(EpochRow(**row) for row in curve))  # type: ignore[arg-type]
 
 
 # ----------------------------------------------------------------------------------------------- rename and delete
@@ -166,9 +218,10 @@ def rename(study: str, name: str) -> None:
     if target.exists():
         raise StudyError(f"There is a sweep called '{name}' already. Take another name.")
     options = read_options(study)
-    write_options(study, replace(options, name=options.name or study))
-    folder_of(study).rename(target)  # the name of the folder is what counts ...
-    files.replace(target / "config.toml", to_toml(read_config(name)))  # ... and a reader of the file is not misled
+    with writing(target):
+        write_options(study, replace(options, name=options.name or study_name.normal(study)))
+        folder_of(study).rename(target)  # the name of the folder is what counts ...
+        files.replace(target / "config.toml", to_toml(read_config(name)))  # ... and a reader of the file is not misled
 
 
 def delete(study: str) -> None:
@@ -176,17 +229,20 @@ def delete(study: str) -> None:
 
     What it kept in a database elsewhere stays there, as `stays` says.
     """
-    if not folder_of(study).is_dir():
-        read_config(study)  # says that there is none; one with a broken config can be deleted
+    place = find(study)  # one with a broken config can be deleted
     _at_rest(study, "deleted")
     out_of_sight = runs_folder() / f".deleted-{time.time_ns()}"  # one rename: no reader sees half a sweep
-    folder_of(study).rename(out_of_sight)
+    with writing(place):
+        place.rename(out_of_sight)
     shutil.rmtree(out_of_sight, ignore_errors=True)
 
 
 def stays(study: str) -> str:
     """Return, in words, what is left elsewhere when a sweep is deleted; "" when nothing is."""
-    options = read_options(study)
+    try:
+        options = read_options(study)
+    except StudyError:
+        return "Where its study was kept could not be read: if that was a database elsewhere, the study is there still."
     if not options.storage:
         return ""
     words = ["optuna", "delete-study", "--storage", options.storage, "--study-name", options.name or study]

@@ -36,10 +36,11 @@ def start(config: SweepConfig, options: Options | None = None) -> str:
     """
     space_of(config)
     place = folder.folder_of(config.study)
-    place.mkdir(parents=True, exist_ok=True)
-    if not files.create(place / "config.toml", to_toml(config)):
-        raise StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
-    folder.write_options(config.study, options or Options())
+    with folder.writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+        if not files.create(place / "config.toml", to_toml(config)):
+            raise StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
+        folder.write_options(config.study, options or Options())
     _spawn(config, [])
     return config.study
 
@@ -79,7 +80,8 @@ def add(study: str, number: int, what: Budget = "trials", id: str = "") -> str:
     config = extended(folder.read_config(study), **{what: number})
     if folder.read_status(study).alive:
         return commands.send(study, command.do, command.number, command.id)
-    folder.write_config(config)
+    with folder.writing(folder.folder_of(study)):
+        folder.write_config(config)
     return resume(study)
 
 
@@ -88,10 +90,12 @@ def _spawn(config: SweepConfig, words: list[str]) -> None:
     place = folder.folder_of(study)
     folder.settled(study)
     elapsed = folder.read_status(study).elapsed_s
-    folder.write_status(SweepStatus(study, "starting", config.trials, elapsed_s=elapsed, minutes=config.minutes))
+    with folder.writing(place):
+        folder.write_status(SweepStatus(study, "starting", config.trials, elapsed_s=elapsed, minutes=config.minutes))
+        log = (place / "log.txt").open("ab")
     script, file = str(_ROOT / "experiments" / "sweep.py"), str(place / "config.toml")
     environment = {**os.environ, "POOLSEARCH_RUNS": str(folder.runs_folder().absolute())}
-    with (place / "log.txt").open("ab") as log:
+    with log:
         # its own session: neither closing the tab nor stopping the server ends it
         child = subprocess.Popen(
             [sys.executable, script, file, "--set", f"study={study}", *words],

@@ -22,7 +22,7 @@ def turn(study: str, on_wait: Callable[[list[str]], None]) -> Iterator[None]:
     folder = runs_folder() / ".queue"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{time.time_ns():020}-{os.getpid()}"
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         take(file)
         file.write(study)
         file.flush()
@@ -40,7 +40,7 @@ def _ahead(folder: Path, name: str) -> list[str]:
     found = []
     for path in sorted(path for path in folder.iterdir() if path.name < name):
         try:
-            with path.open() as file:
+            with path.open(encoding="utf-8", errors="replace") as file:
                 if take(file, shared=True):
                     path.unlink(missing_ok=True)
                 else:
