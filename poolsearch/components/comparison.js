@@ -8,8 +8,8 @@
 //       range   [lowest, highest], the grey scale of all grids
 //       id      changes whenever anything here changes
 
-const LARGEST = 40, SMALLEST = 26, NARROWEST = 220, BETWEEN = 32 // px: cells, what a sentence needs, between two grids
-const INPUT = [24, 28] // px: the cells of an input, at least and at most
+const LARGEST = 56, SMALLEST = 26, NARROWEST = 220, BETWEEN = 32 // px: cells, what a sentence needs, between two grids
+const INPUT = [24, 40] // px: the cells of an input, at least and at most
 const MARK = 3 // px of the ring around a cell that differs
 const ORIGIN = { x: 0, y: 0 }
 
@@ -96,8 +96,8 @@ function fit(view) {
   const least = Math.max(NARROWEST, wide * SMALLEST, Math.min(width, most("input") * INPUT[0]))
   let count = data.grids.length
   while (count > 1 && room(count) < least) count--
-  const cell = Math.max(SMALLEST, Math.min(LARGEST, Math.floor(room(count) / wide)))
   const small = Math.max(INPUT[0], Math.min(INPUT[1], Math.floor(room(count) / most("input"))))
+  const cell = Math.max(SMALLEST, Math.min(LARGEST, Math.floor(1.6 * small), Math.floor(room(count) / wide)))
   const column = Math.min(room(count), Math.max(wide * cell, most("input") * small, 1.5 * NARROWEST))
   box.style.gridTemplateColumns = `repeat(${count}, ${column}px)`
   const layout = { cell, deep: cell, ratio }, layoutIn = { cell: small, deep: small, ratio }
