@@ -38,7 +38,7 @@ class Reporter:
         self.said = (-1, "")
 
     def __call__(self, status: SweepStatus) -> None:
-        ended = status.complete + status.failed
+        ended = status.ended
         words = of_budget(status)
         words += "" if status.minutes else f", {duration(status.elapsed_s)}"
         words += f", {left_in_words(status.left_s)}" if status.left_s and status.state == "running" else ""

@@ -116,7 +116,7 @@ def stop(study: Study, id: Id = "") -> None:
 @app.command()
 @refusing
 def cancel(study: Study, trial: Annotated[int, typer.Argument(help="its number")], id: Id = "") -> None:
-    """End one trial that is at work; it counts as failed, by hand."""
+    """End one trial that is at work; it counts as cancelled, neither complete nor failed."""
     _send(study, "cancel", trial, id)
 
 

@@ -257,7 +257,7 @@ class TrialRow:
     """One trial of a sweep as pages and tables see it."""
 
     number: int
-    state: Literal["waiting", "running", "complete", "failed"]
+    state: Literal["waiting", "running", "complete", "failed", "cancelled"]
     plan: Plan
     accuracy: float | None = None  # top-1 on the validation images
     loss: float | None = None
@@ -269,7 +269,7 @@ class TrialRow:
     cpu_seconds: float | None = None
     seed: int = 0
     reason: str = ""  # why it failed, in a sentence
-    kind: str = ""  # of the failure: memory, number, time, crash, refused, bug or cancelled
+    kind: str = ""  # of the failure: memory, number, time, crash, refused or bug; cancelled for one ended by hand
     attempts: int = 1
     curve: tuple[EpochRow, ...] = ()
     on_front: bool = False
@@ -308,6 +308,7 @@ class SweepStatus:
     trials: int
     complete: int = 0
     failed: int = 0
+    cancelled: int = 0  # ended by hand: neither complete nor failed
     lost: int = 0  # of the failed, those whose worker died in every attempt: they can be tried anew
     running: tuple[RunningTrial, ...] = ()
     elapsed_s: float = 0.0  # at work, over all runs; time asleep is not in it
@@ -319,6 +320,11 @@ class SweepStatus:
     cpu_percent: float | None = None  # of all workers, 100 for a core
     memory_bytes: int | None = None  # resident, of all workers
     silent_s: float = 0.0  # since the coordinator wrote this; it may be asleep
+
+    @property
+    def ended(self) -> int:
+        """Return how many trials have ended, in whatever way."""
+        return self.complete + self.failed + self.cancelled
 
     @property
     def alive(self) -> bool:

@@ -72,11 +72,11 @@ def left_in_words(seconds: float) -> str:
 
 def of_budget(status: SweepStatus) -> str:
     """Return how much of its budget a sweep has used: "12 of 24 trials, 1 failed", "12 trials, 50 s of 5 min"."""
-    ended = status.complete + status.failed
     open_end = status.minutes and status.trials >= TRIALS_MOST
-    words = f"{ended} trials" if open_end else f"{ended} of {status.trials} trials"
+    words = f"{status.ended} trials" if open_end else f"{status.ended} of {status.trials} trials"
     words += f", {duration(status.elapsed_s)} of {duration(60 * status.minutes)}" if status.minutes else ""
-    return f"{words}, {status.failed} failed" if status.failed else words
+    words += f", {status.failed} failed" if status.failed else ""
+    return f"{words}, {status.cancelled} cancelled" if status.cancelled else words
 
 
 def shape(values: Sequence[int]) -> str:

@@ -56,6 +56,7 @@ def test_status_says_what_is_at_work(tiny):
     ("fields", "words"),
     [
         ({"trials": 24, "complete": 11, "failed": 1}, "12 of 24 trials, 1 failed"),
+        ({"trials": 24, "complete": 11, "cancelled": 2}, "13 of 24 trials, 2 cancelled"),
         ({"trials": 24, "complete": 12, "minutes": 5.0, "elapsed_s": 50.0}, "12 of 24 trials, 50 s of 5 min"),
         ({"trials": 100_000, "complete": 12, "minutes": 5.0, "elapsed_s": 95.0}, "12 trials, 1 min 35 s of 5 min"),
     ],

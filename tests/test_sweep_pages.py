@@ -587,6 +587,17 @@ def test_the_most_accurate_of_a_sweep_is_looked_for_among_all_its_trials(tiny):
     assert lines["fastest"] == "80.0 %, 2.00 ms (trial 1)"
 
 
+def test_a_cancelled_trial_is_no_failure(tiny):
+    study(tiny, failed=[("cancelled", "Cancelled by hand.")])
+    folder.write_status(SweepStatus("tiny", "done", 3, complete=2, cancelled=1))
+    at = page(sweep="tiny", pane="Watch")
+    assert "2 complete, 0 failed, 0 running, 1 cancelled." in unescaped(words(at))
+    assert "3 of 3 trials, 1 cancelled" in progress(at)
+    assert not [heading.value for heading in at.subheader if "failed" in heading.value]
+    assert at.dataframe[0].value["state"].to_list()[0] == "cancelled"
+    assert json.loads(sweep_trials.as_json(store.trial_rows("tiny")))[2]["state"] == "cancelled"
+
+
 def test_a_failed_trial_shows_its_kind_and_reason(tiny):
     study(tiny, figures=[(0.8, 2.0), (0.9, 3.0), (0.7, 1.0)], failed=[("memory", "Out of memory on _cpu_.")])
     at = page("pareto", trial="3")

@@ -28,7 +28,7 @@ from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.proposals import Proposals
 from poolsearch.sweep.space import Space
 from poolsearch.sweep.standing import standing
-from poolsearch.sweep.store import Kept
+from poolsearch.sweep.store import CANCELLED, Kept
 from poolsearch.sweep.timing import time_together
 
 OnChange = Callable[[SweepStatus], None]
@@ -87,7 +87,7 @@ class Coordinator:
         values = results.values(said["result"], self.config) if trial.state == "COMPLETE" else None
         self.proposals.adopt(number, said["plan"], values, not trial.ended)
         if trial.ended:
-            self.counts["COMPLETE" if trial.state == "COMPLETE" else "FAIL"] += 1
+            self.counts[trial.outcome if trial.outcome in ("COMPLETE", CANCELLED) else "FAIL"] += 1
             if trial.lost:
                 self.lost.add(number)
             return
@@ -265,11 +265,11 @@ class Coordinator:
     def fail(self, number: int, kind: FailureKind, reason: str) -> None:
         self.ledger.fail(number, kind, reason)
         self.proposals.tell(number, None)
-        if kind != "cancelled":
+        if kind != CANCELLED:
             self._fails(number, kind, reason)
         if kind == "crash":
             self.lost.add(number)
-        self._count("FAIL")
+        self._count(CANCELLED if kind == CANCELLED else "FAIL")
 
     def _fails(self, number: int, kind: str, reason: str) -> None:
         """Remember what the last trial to go wrong died of: ten of one kind in a row stop the sweep."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from poolsearch.rows import RunningTrial, SweepStatus
+from poolsearch.sweep.store import CANCELLED
 
 if TYPE_CHECKING:
     from poolsearch.sweep.coordinator import Coordinator
@@ -20,6 +21,7 @@ def standing(sweep: Coordinator, state: Any, message: str = "") -> SweepStatus:
         sweep.config.study, state, sweep.config.trials,
         complete=sweep.counts["COMPLETE"],
         failed=sweep.counts["FAIL"],
+        cancelled=sweep.counts[CANCELLED],
         lost=len(sweep.lost),
         running=_at_work(sweep),
         elapsed_s=sweep.clock.now_s,

@@ -23,7 +23,15 @@ from poolsearch.sweep.folder import Options, folder_of, read_config, read_option
 from poolsearch.sweep.front import mark_front
 from poolsearch.sweep.storage import CONNECTING, check_file, checked, in_words, read_only, sqlite_file, sqlite_url
 
-_STATES = {"COMPLETE": "complete", "FAIL": "failed", "PRUNED": "failed", "RUNNING": "running", "WAITING": "waiting"}
+CANCELLED = "cancelled"  # the kind of a trial that was ended by hand: in Optuna's words it failed
+_STATES = {
+    "COMPLETE": "complete",
+    "FAIL": "failed",
+    "PRUNED": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+    CANCELLED: "cancelled",
+}
 _ENDED = ("COMPLETE", "FAIL", "PRUNED")
 _TRIALS = text(
     "select t.trial_id, t.number, t.state, a.key, a.value_json from trials t "
@@ -51,6 +59,11 @@ class Kept:
     def ended(self) -> bool:
         """Return whether it has ended; nothing about it can change then, unless it is lost."""
         return self.state in _ENDED
+
+    @property
+    def outcome(self) -> str:
+        """Return Optuna's word for its state, or that it was cancelled."""
+        return CANCELLED if self.state == "FAIL" and self.attributes.get("kind") == CANCELLED else self.state
 
     @property
     def lost(self) -> bool:
@@ -190,7 +203,7 @@ def find_trial(study: str, number: int) -> TrialRow:
 
 
 def _row(trial: Kept) -> TrialRow:
-    state: Any = _STATES[trial.state]
+    state: Any = _STATES[trial.outcome]
     said = trial.attributes
     result: dict[str, Any] = said.get("result", {})
     plan = Plan.parse(said["plan"])

@@ -79,13 +79,13 @@ def _stamp(name: str) -> tuple[int, ...]:
 def _line(name: str, stamp: tuple[int, ...]) -> dict[str, Any]:
     config, status = folder.read_config(name), folder.read_status(name)
     done = [row for row in rows_of(name) if row.state == "complete"]
-    ended, most = status.complete + status.failed, status.trials or config.trials
+    most = status.trials or config.trials
     return {
         "sweep": name,
         "state": STATES[status.state][0],
         "backbone": config.backbone,
         "data": config.data,
-        "trials": f"{ended}" if config.minutes else f"{ended} of {most}",
+        "trials": f"{status.ended}" if config.minutes else f"{status.ended} of {most}",
         "accuracy": max((100 * row.accuracy for row in done if row.accuracy is not None), default=None),
         "fastest": min((row.latency_ms for row in done if row.latency_ms is not None), default=None),
         "started": datetime.fromtimestamp(_last_start(name)),
@@ -213,7 +213,15 @@ def best_figures(sweeps: Sequence[tuple[str, SweepStatus, Sequence[TrialRow]]]) 
     """Return the best figures of several sweeps, a line for each figure."""
     lines: list[dict[str, str]] = [
         {_FIRST: what}
-        for what in ("trials complete", "trials failed", "most accurate", "fastest", "published network", "elapsed")
+        for what in (
+            "trials complete",
+            "trials failed",
+            "trials cancelled",
+            "most accurate",
+            "fastest",
+            "published network",
+            "elapsed",
+        )
     ]
     for name, status, rows in sweeps:
         done = [row for row in rows if row.state == "complete"]
@@ -221,6 +229,7 @@ def best_figures(sweeps: Sequence[tuple[str, SweepStatus, Sequence[TrialRow]]]) 
         words = (
             str(status.complete),
             str(status.failed),
+            str(status.cancelled),
             _in_words(OBJECTIVES["accuracy"].best_of(done)),
             _in_words(OBJECTIVES["latency_ms"].best_of(done)),
             _in_words(published),

@@ -86,8 +86,7 @@ def head(status: SweepStatus, broken: str) -> None:
 
 def progress(status: SweepStatus, answer: str = "") -> None:
     """Draw how much of the budget is used, of trials or of minutes, what the coordinator says, and what it answered."""
-    ended = status.complete + status.failed
-    share = ended / max(status.trials, 1)
+    share = status.ended / max(status.trials, 1)
     if status.minutes:
         share = max(share, status.elapsed_s / (60 * status.minutes))
     share = 1.0 if status.state in ("done", "incomplete") else min(1.0, share)
@@ -141,6 +140,7 @@ def counts(status: SweepStatus, rows: Sequence[TrialRow]) -> str:
     """Return in one line how many trials are in which state, and what the sweep uses."""
     waiting = Counter(row.state for row in rows)["waiting"]
     parts = [f"{status.complete} complete", f"{status.failed} failed", f"{len(status.running)} running"]
+    parts += [f"{status.cancelled} cancelled"] if status.cancelled else []
     parts += [f"{waiting} waiting"] if waiting else []
     line = ", ".join(parts)
     if not status.alive or not status.workers:

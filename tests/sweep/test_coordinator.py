@@ -453,7 +453,20 @@ def test_one_trial_can_be_cancelled_and_is_not_tried_again(tiny):
     outcome, engine = sweep(tiny, lambda job: None if job["id"] == 1 else done(), on_change=watch)
     assert engine.cancelled == [1]
     assert (outcome.rows[1].kind, outcome.rows[1].reason) == ("cancelled", "Cancelled by hand.")
-    assert outcome.document()["counts"] == {"complete": 4, "failed": 1}
+    assert outcome.document()["counts"] == {"complete": 4, "cancelled": 1}
+    assert (outcome.status.complete, outcome.status.failed, outcome.status.cancelled) == (4, 0, 1)
+    assert outcome.status.state == "done"
+
+
+def test_a_cancelled_trial_is_still_cancelled_after_a_resume(tiny):
+    def watch(status):
+        if any(trial.number == 1 for trial in status.running):
+            commands.send("tiny", "cancel", 1, id="c")
+
+    sweep(tiny, lambda job: None if job["id"] == 1 else done(), on_change=watch)
+    outcome, _ = sweep(with_trials(tiny, 7), lambda job: done(), resume=True)
+    assert outcome.document()["counts"] == {"complete": 6, "cancelled": 1}
+    assert (outcome.status.failed, outcome.status.cancelled) == (0, 1)
 
 
 def test_a_trial_that_is_not_at_work_cannot_be_cancelled(tiny):
