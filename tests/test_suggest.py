@@ -34,10 +34,12 @@ def open_sites(name):
         ("resnet18", "stem", "max k3 s2 p1", "wavelet", "wavelet k2 s2 p0:1"),
         ("resnet18", "stem", "max k3 s2 p1", "avg k2", "avg k2 s2 ceil"),  # as in the shortcut of ResNet-D
         ("resnet18", "stem", "max k3 s2 p1", "blur k2", "blur k2 s2 p0:1"),  # has no ceil mode
-        ("resnet18", "stem", "max k3 s2 p1", "avg k2 s1", "avg k2 s1 p0:1"),
+        ("resnet18", "stem", "max k3 s2 p1", "avg k2 s1", "avg k2 s1"),
         ("resnet18", "layer2", "conv k3 s2 p1", "conv k2 s1", "conv k3 s1 p1"),
         ("smallnet", "stage1", "max k2 s2", "avg k3", "avg k3 s2 ceil"),
         ("smallnet", "stage1", "max k2 s2", "max-blur k3", "max-blur k3 s2 p0:1"),
+        ("smallnet", "stage1", "max k2 s2", "lp k3 s1", "lp k3 s1 p1"),  # another stride: no published size to keep
+        ("smallnet", "stage1", "max k2 s2", "lp k2 s1", "lp k2 s1"),
         ("googlenet", "maxpool2", "max k3 s2 ceil", "avg", "avg k3 s2 ceil"),
         ("googlenet", "maxpool2", "max k3 s2 ceil", "blur", "blur k3 s2 p0:1"),
         ("googlenet", "pool1", "max k3 s1 p1", "avg", "avg k3 s1 p1"),
@@ -121,7 +123,7 @@ def test_what_was_asked_for_by_hand_stays_asked_for():
     assert str(other_kind(stem, PoolSpec.parse("max k4 s2 p1"), "wavelet")) == "wavelet k4 s2 p1"
     assert (
         str(other_kind(stem, PoolSpec.parse("max k2 s4 ceil"), "blur")) == "blur k2 s4 p0:1"
-    )  # the rule's: kernel, stride
+    )  # another stride with another padding than the usual one: chosen by hand, its size rule is kept
     assert str(other_window(stem, stem.published, kernel=(2,))) == "max k2 s2 ceil"
     assert str(other_window(stem, stem.published, stride=(4,))) == "max k3 s4 p1"
     lp = PoolSpec.parse("lp k3x2 s2 p1x0 norm=3")

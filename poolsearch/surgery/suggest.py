@@ -1,10 +1,11 @@
 """Another kind at a site: the one rule by which the pages, the sweeps and the benchmarks fill in a spec.
 
 A kind, a kernel, a stride and a placement can be asked for. The padding follows from them: at every input size the map
-is as large as the one that the published pooling leaves at that stride. Where several paddings do, the first is taken
-of: the same at both ends, ceil mode, one pixel more at the end. A kind that has only some kernels takes the nearest
-that can keep the size. A kind without padding (`area`, `subsample`), or a kernel smaller than what the size asks for,
-leaves the nearest size that it can.
+is as large as the one that the published pooling leaves. Where several paddings do, the first is taken of: the same at
+both ends, ceil mode, one pixel more at the end. A kind that has only some kernels takes the nearest that can keep the
+size. A kind without padding (`area`, `subsample`), or a kernel smaller than what the size asks for, leaves the nearest
+size that it can. A pooling that is asked for another stride has no published size to keep: it gets the usual padding,
+(kernel - 1) / 2 at both ends, rounded down.
 """
 
 from __future__ import annotations
@@ -55,8 +56,12 @@ def suggest(
     )
     if "kernel" not in takes:
         return make()
+    kernels = _kernels(kind, _pair(kernel or _usual_kernel(site)), bool(kernel))
+    if not convolution and like is None and stride != own.stride and not isinstance(own.padding, str):
+        first = next(kernels)
+        return make(first, padding=tuple(((n - 1) // 2, (n - 1) // 2) for n in first))
     wanted, nearest = size_rule(site, stride, placement, like), list[PoolSpec]()
-    for size in _kernels(kind, _pair(kernel or _usual_kernel(site)), bool(kernel)):
+    for size in kernels:
         for spec in _padded(partial(make, size), _pair(stride), wanted, own.padding, "ceil" in takes):
             if _keeps(spec, wanted):
                 return spec
