@@ -7,17 +7,17 @@ from poolsearch.errors import PoolsearchError
 from poolsearch.widgets import cached, maps, variants
 
 variants.head("Feature maps")
-picture, site, same_scale, channel, shown = maps.picker()
 
 try:
-    requests = tuple((str(view.plan), picture, site, view.weights) for view in shown)
+    picture, sites, same_scale, channel, shown = maps.picker()
+    requests = tuple((str(view.plan), picture, site, view.weights) for view, site in zip(shown, sites, strict=True))
     arrays = [cached.maps_of(*request) for request in requests]
 except PoolsearchError as error:
     variants.refuse(error)
     st.stop()
 
 scales = maps.scales(arrays, same_scale)
-for view, request, array, (low, high) in zip(shown, requests, arrays, scales, strict=True):
+for view, site, request, array, (low, high) in zip(shown, sites, requests, arrays, scales, strict=True):
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(view.letter, color=view.colour)
         st.markdown(f"**{view.words(site)}**", width="content")

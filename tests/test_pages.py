@@ -396,6 +396,21 @@ def test_maps_compare_two_variants_behind_the_changed_site():
     assert "channel 5 of 64" in words(at)
 
 
-def test_maps_refuse_a_site_that_one_variant_does_not_have():
-    at = page("maps", b="smallnet/1x20x20")
-    assert "Unknown site" in at.warning[0].value
+def test_maps_of_two_networks_stand_side_by_side_behind_a_site_each():
+    at = page("maps", a="resnet18/3x64x64", b="smallnet/1x20x20")
+    assert not at.exception and not at.warning
+    a, b = at.pills(key="behind"), at.pills(key="behindb")
+    assert (a.value, b.value) == ("conv1", "stage1")  # both halve the map
+    assert "Published: conv k7 s2 p3" in words(at) and "Published: max k2 s2" in words(at)
+    assert "64 of 64 channels, 32 × 32 pixels" in words(at) and "16 of 16 channels, 10 × 10 pixels" in words(at)
+    b.set_value("stage3").run()
+    assert "64 of 64 channels, 2 × 2 pixels" in words(at)
+    at = page("maps", a="resnet18/3x64x64", b="resnet34/3x128x128")  # the same sites: one choice
+    assert not [pills for pills in at.pills if pills.key == "behindb"]
+    assert "64 of 64 channels, 32 × 32 pixels" in words(at) and "64 of 64 channels, 64 × 64 pixels" in words(at)
+
+
+def test_maps_behind_a_function_call_are_maps():
+    at = page("maps", a="inception_v3/3x128x128", b="inception_v3/3x128x128: pool1=max k3 s1 p1", behind="pool1")
+    assert not at.exception and not at.warning
+    assert words(at).count("64 of 192 channels, 13 × 13 pixels") == 2

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from poolsearch import checkpoint
 from poolsearch.errors import SiteError, unknown
 from poolsearch.plan import Plan
-from poolsearch.rows import Array, Histogram, Member
-from poolsearch.surgery import find_sites, rebuild
+from poolsearch.rows import Array, Histogram, Site
+from poolsearch.surgery import edits, find_sites, rebuild
+from poolsearch.surgery.edits import Rewrite
+from poolsearch.surgery.record import record
+from poolsearch.surgery.rewriting import child_name
+from poolsearch.surgery.trace import Call
 
 
 def feature_maps(plan: Plan, image: Array, site: str, seed: int = 0, trained: Path | None = None) -> Array:
@@ -22,35 +27,107 @@ def feature_maps(plan: Plan, image: Array, site: str, seed: int = 0, trained: Pa
 
     The weights are random (of this seed), or those of a checkpoint.
 
-    Raises SiteError when the backbone has no such site.
+    Raises SiteError when the backbone has no such site, or one that only training runs.
     """
     sites = {s.name: s for s in find_sites(plan.backbone, plan.size)}
     if site not in sites:
         raise SiteError(unknown("site", site, sites, where=plan.backbone))
-    model = checkpoint.load(trained).network() if trained else rebuild(plan, seed=seed).eval()
-    side, path = _place(sites[site].main)
-    module = model.get_submodule(path)
-    kept: list[Tensor] = []
-
-    # registered after the rebuild's own hooks, so that a hung pooling has already been applied
-    if side == "after":
-        hook = module.register_forward_hook(lambda _, __, out: kept.append(out.detach().clone()))
-    else:
-        hook = module.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].detach().clone()))
-    try:
-        with torch.inference_mode():
-            model(torch.from_numpy(np.ascontiguousarray(image))[None])
-    finally:
-        hook.remove()
-    maps: Array = kept[0][0].numpy()
+    if sites[site].role == "aux":
+        raise SiteError(f"Only training runs site '{site}' of {plan.backbone}: an image leaves no map behind it.")
+    model = checkpoint.load(trained).network() if trained else rebuild(plan, seed=seed)
+    maps: Array = maps_behind(model.eval(), plan, sites[site], torch.from_numpy(np.ascontiguousarray(image))).numpy()
     return maps
 
 
-def _place(member: Member) -> tuple[str, str]:
-    """Return the side and path of the module at which the site's pooled map can be read."""
-    if member.anchor:
-        return member.anchor
-    return "after", "" if member.form == "function" else member.path
+def maps_behind(model: nn.Module, plan: Plan, site: Site, image: Tensor) -> Tensor:
+    """Return the (C, H, W) maps that leave a site of a Plan's network for an image of (C, H, W).
+
+    Behind a strided convolution these are the maps behind its activation, with a pooling that hangs there.
+    """
+    call = record(plan.backbone, plan.size[0]).calls[site.main.call]
+    changes = [edit for edit in edits(plan) if isinstance(edit, Rewrite) and edit.path == call.path]
+    mine = [number for number, edit in enumerate(changes) if edit.call == site.main.call]
+    if site.main.anchor:
+        side, path = site.main.anchor
+        kept = _at_module(model, image, path, before=side == "before")
+    elif site.form != "function":
+        kept = _at_module(model, image, call.path)[call.visit :]
+    elif mine:
+        kept = _at_module(model, image, f"{call.path}.{child_name(mine[0])}".lstrip("."))[call.visit :]
+    else:
+        earlier = sum(edit.function == call.op and edit.ordinal < call.ordinal for edit in changes)
+        kept = _at_call(model, image, call, call.ordinal - earlier)
+    return _as_maps(kept[0][0], call.lay)
+
+
+def _as_maps(result: Tensor, lay: tuple[int, int] | None) -> Tensor:
+    """Return a result of one image as (C, H, W), where its height and width stand on these axes; 1x1 on none."""
+    if lay is None:
+        return result.reshape(-1, 1, 1)
+    maps = result.movedim(lay, (-2, -1))
+    return maps.reshape(-1, *maps.shape[-2:])
+
+
+def _at_module(model: nn.Module, image: Tensor, path: str, before: bool = False) -> list[Tensor]:
+    """Return what leaves a module, or what enters it, each time that it runs."""
+    module, kept = model.get_submodule(path), list[Tensor]()
+
+    # registered after the rebuild's own hooks, so that a hung pooling has already been applied
+    if before:
+        hook = module.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].detach().clone()))
+    else:
+        hook = module.register_forward_hook(lambda _, __, out: kept.append(out.detach().clone()))
+    try:
+        with torch.inference_mode():
+            model(image[None])
+    finally:
+        hook.remove()
+    return kept
+
+
+def _at_call(model: nn.Module, image: Tensor, call: Call, ordinal: int) -> list[Tensor]:
+    """Return the result of one function call, found by its module, that module's visit, and its turn in there."""
+    watch = _Watch(model.get_submodule(call.path), call.op, call.visit, ordinal)
+    hooks = []
+    try:
+        for module in model.modules():
+            hooks.append(module.register_forward_pre_hook(watch.enter, prepend=True))
+            hooks.append(module.register_forward_hook(watch.leave, always_call=True))
+        with torch.inference_mode(), watch:
+            model(image[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return watch.kept
+
+
+class _Watch(TorchFunctionMode):
+    """Keeps the result of the n-th call of a function in one visit of a module's own forward."""
+
+    def __init__(self, owner: nn.Module, op: str, visit: int, ordinal: int) -> None:
+        super().__init__()
+        self.owner, self.op, self.visit, self.ordinal = owner, op, visit, ordinal
+        self.stack: list[nn.Module] = []
+        self.visits, self.calls, self.kept = -1, -1, list[Tensor]()
+
+    def enter(self, module: nn.Module, _: Any) -> None:
+        self.stack.append(module)
+        if module is self.owner:
+            self.visits, self.calls = self.visits + 1, -1
+
+    def leave(self, module: nn.Module, _: Any, __: Any) -> None:
+        self.stack.pop()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        ours = self.stack and self.stack[-1] is self.owner and self.visits == self.visit
+        if ours and getattr(func, "__name__", str(func)) == self.op:
+            self.calls += 1
+            if self.calls == self.ordinal:
+                self.kept.append((out if isinstance(out, Tensor) else out[0]).detach().clone())
+        return out
 
 
 def histograms(maps: Sequence[Array], bins: int = 60) -> tuple[Histogram, ...]:

@@ -32,7 +32,7 @@ def rewrite(model: nn.Module, path: str, patches: Patches) -> nn.Module:
     """Return the model with poolings in the place of calls that the module at `path` makes ("": the model itself)."""
     owner = model.get_submodule(path)
     for number, pooling in enumerate(patches.values()):
-        owner.add_module(_child(number), pooling)
+        owner.add_module(child_name(number), pooling)
     if "training" in type(owner).forward.__code__.co_names:
         return _by_hooks(model, owner, patches)
     try:
@@ -42,7 +42,8 @@ def rewrite(model: nn.Module, path: str, patches: Patches) -> nn.Module:
     return _placed(model, path, _module(owner, graph))
 
 
-def _child(number: int) -> str:
+def child_name(number: int) -> str:
+    """Return under which name the n-th pooling of a rewritten forward is a child of its module."""
     return "pooling" if number == 0 else f"pooling{number + 1}"
 
 
@@ -69,7 +70,7 @@ def _graph(owner: nn.Module, patches: Patches) -> fx.Graph:
         raise TypeError("A recorded call is not in the traced forward.")  # the hooks count calls as they run
     for node, number in found:
         with graph.inserting_after(node):
-            new = graph.call_module(_child(number), (node.all_input_nodes[0],))
+            new = graph.call_module(child_name(number), (node.all_input_nodes[0],))
         node.replace_all_uses_with(new)
         graph.erase_node(node)
     return graph
@@ -164,7 +165,7 @@ def _by_hooks(model: nn.Module, owner: nn.Module, patches: Patches) -> nn.Module
     for child in owner.children():
         child.register_forward_pre_hook(Down(owner), prepend=True)
         child.register_forward_hook(Up(owner), always_call=True)
-    names = {key: _child(number) for number, key in enumerate(patches)}
+    names = {key: child_name(number) for number, key in enumerate(patches)}
     owner.register_forward_pre_hook(Enter(names))
     owner.register_forward_hook(Leave(), always_call=True)
     return model

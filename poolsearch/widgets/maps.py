@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 from typing import Literal
 
 import streamlit as st
 
+from poolsearch.errors import SiteError
 from poolsearch.kinds import KINDS
 from poolsearch.plan import Plan
-from poolsearch.rows import Array, Histogram
+from poolsearch.rows import Array, Histogram, Site
 from poolsearch.surgery import find_sites
 from poolsearch.widgets import cached
 from poolsearch.widgets.by_hand import PICTURES
@@ -44,21 +46,56 @@ def _view(letter: str, colour: Literal["blue", "orange"]) -> View:
     return View(letter, colour, plan, trained(letter.lower(), plan))
 
 
-def picker() -> tuple[str, str, bool, int, list[View]]:
-    """Return the picture, the site, whether A and B share a colour scale, a channel (0 for all), and both variants."""
+def picker() -> tuple[str, tuple[str, str], bool, int, list[View]]:
+    """Return the picture, the site of A and of B, whether they share a colour scale, a channel (0: all), A and B."""
     pictures = ["Temple", "Flower", "Digit"]
     picture = PICTURES[choose("Image", pictures, "picture")]
     shown = [_view("A", "blue"), _view("B", "orange")]
-    found = find_sites(shown[0].plan.backbone, shown[0].plan.size)
-    sites = [site.name for site in found if site.role == "trunk" and not site.locked]
-    changed = next((name for view in shown for name, _ in view.plan.sites if name in sites), sites[0])
-    site = st.sidebar.pills("Behind site", sites, default=changed, required=True, key="behind", bind="query-params")
+    sites = _sites(shown)
     same = toggle("Same colour scale for A and B", "scale", True)
     channel = st.sidebar.number_input("Channel, 0 for all", 0, 2048, 0, key="channel", bind="query-params")
     for view in shown:
         st.sidebar.caption(f"**{view.letter}** {view.plan}")
     st.sidebar.caption("Both are set on the page Backbone, or opened from a Pareto front.")
-    return picture, site, same, int(channel), shown
+    return picture, sites, same, int(channel), shown
+
+
+def _sites(shown: Sequence[View]) -> tuple[str, str]:
+    """Return the site of A and that of B: one choice where both have the same sites, else one each."""
+    there = [viewed_sites(view.plan) for view in shown]
+    names = [[site.name for site in sites] for sites in there]
+    changed = next((name for view in shown for name, _ in view.plan.sites if name in names[0]), names[0][0])
+    if names[0] == names[1]:
+        site = _pills("Behind site", names[0], changed, "behind")
+        return site, site
+    a = _pills("A behind site", names[0], changed, "behind")
+    nearest = matching(next(site for site in there[0] if site.name == a), there[1], [view.plan for view in shown])
+    return a, _pills("B behind site", names[1], nearest, "behindb")
+
+
+def _pills(label: str, names: list[str], first: str, key: str) -> str:
+    chosen = st.sidebar.pills(label, names, default=first, required=True, key=key, bind="query-params")
+    return chosen if chosen in names else first  # a session can hold another network's site
+
+
+def viewed_sites(plan: Plan) -> list[Site]:
+    """Return the sites whose maps can be looked at: those of the trunk that can change, else all that leave a map."""
+    sites = [site for site in find_sites(plan.backbone, plan.size) if site.role != "aux"]
+    open_ = [site for site in sites if site.role == "trunk" and not site.locked]
+    if not (open_ or sites):
+        raise SiteError(f"{plan.backbone} shrinks its map at no site, so there is none to look behind.")
+    return open_ or [site for site in sites if site.role == "trunk"] or sites
+
+
+def matching(site: Site, others: Sequence[Site], plans: Sequence[Plan]) -> str:
+    """Return which site of another network shows what a site of this one does: of its name, else of the nearest scale.
+
+    The scale is the side of the map that leaves a site against that of the network's own input.
+    """
+    if site.name in [other.name for other in others]:
+        return site.name
+    scale = log2(site.after[0] / plans[0].size[1])
+    return min(others, key=lambda other: abs(log2(other.after[0] / plans[1].size[1]) - scale)).name
 
 
 def scales(arrays: Sequence[Array], same: bool) -> list[tuple[float, float]]:
