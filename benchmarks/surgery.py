@@ -256,13 +256,13 @@ def memory_of(names: list[str]) -> float:
 
 
 def write(names: tuple[str, ...]) -> None:
-    """Keep parameters and MACs of ours and torchvision's networks, at their published input size."""
+    """Keep parameters, MACs and the published input size (pixels) of our networks and torchvision's."""
     found = {}
     for name in names:
         with contextlib.suppress(PoolsearchError):
             if not name.startswith("timm."):
                 sums = cost.totals(cost.layer_rows(Plan(name, backbones.backbone(name).size)))
-                found[name] = [sums.parameters, sums.macs]
+                found[name] = [sums.parameters, sums.macs, backbones.backbone(name).size[1]]
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(figures)}" for name, figures in found.items())
     costs.NETWORKS.write_text(f"{{\n{lines}\n}}\n")
 

@@ -6,6 +6,7 @@ Covers building (seeded, on any device) and what a builder can't take. Where a b
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -105,6 +106,45 @@ def known() -> tuple[str, ...]:
     if find_spec("timm"):
         names += [f"timm.{name}" for name in import_module("timm").list_models()]
     return tuple(names)
+
+
+_FAMILIES = {  # a library's name for a network -> how its authors write it
+    r"resnet(\d+)": "ResNet-{}",
+    r"wide_resnet(\d+)_(\d)": "Wide ResNet-{}-{}",
+    r"resnext(\d+)_(\d+x\d+d)": "ResNeXt-{} {}",
+    r"vgg(\d+)": "VGG-{}",
+    r"vgg(\d+)_bn": "VGG-{} (BN)",
+    r"densenet(\d+)": "DenseNet-{}",
+    r"mobilenet_v3_(large|small)": "MobileNetV3-{}",
+    r"efficientnet_b(\d)": "EfficientNet-B{}",
+    r"efficientnet_v2_(\w)": "EfficientNetV2-{}",
+    r"regnet_([xy])_(\d+(?:_\d)?)([gm]f)": "RegNet{}-{}{}",
+    r"squeezenet(\d_\d)": "SqueezeNet {}",
+    r"shufflenet_v2_x(\d_\d)": "ShuffleNetV2 {}x",
+    r"mnasnet(\d_\d+)": "MNASNet {}",
+    r"convnext_(tiny|small|base|large)": "ConvNeXt-{}",
+    r"vit_(\w)_(\d+)": "ViT-{}/{}",
+    r"swin_(\w)": "Swin-{}",
+    r"swin_v2_(\w)": "SwinV2-{}",
+    r"maxvit_(\w)": "MaxViT-{}",
+    r"googlenet": "GoogLeNet",
+    r"inception_v(\d)": "Inception v{}",
+}
+
+
+def label(name: str) -> str:
+    """Return how a network is called in a list: as its authors write it and as its library does, found by both."""
+    written = BACKBONES[name].label if name in BACKBONES else ""
+    for pattern, form in _FAMILIES.items():
+        if not written and (match := re.fullmatch(pattern, name.removeprefix("timm."))):
+            parts = (part.replace("_", ".") for part in match.groups())
+            written = form.format(*(_cased(part) for part in parts))
+    return f"{written} · {name}" if written else name
+
+
+def _cased(part: str) -> str:
+    """Return a part of a name in capitals where it is an abbreviation (`gf`), with one where it is a word (`tiny`)."""
+    return part.upper() if len(part) < 3 else part.capitalize()
 
 
 @cache

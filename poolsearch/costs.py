@@ -27,9 +27,9 @@ def measured() -> dict[str, Cost]:
 
 
 @lru_cache(maxsize=1)
-def networks() -> dict[str, tuple[int, int]]:
-    """Return (parameters, MACs at the published input size) of the networks that were opened once, by name."""
-    return {name: (row[0], row[1]) for name, row in json.loads(NETWORKS.read_text(encoding="utf-8")).items()}
+def networks() -> dict[str, tuple[int, int, int]]:
+    """Return (parameters, MACs, pixels) by name: MACs at the published input size, which is that many pixels long."""
+    return {name: (row[0], row[1], row[2]) for name, row in json.loads(NETWORKS.read_text(encoding="utf-8")).items()}
 
 
 def measured_where() -> str:

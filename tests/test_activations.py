@@ -16,7 +16,7 @@ from poolsearch.surgery.suggest import suggest
 
 SAMPLE = ["smallnet", "mobilenet_v2", "shufflenet_v2_x0_5", "googlenet"]
 ZOO = [name for name in backbones.known() if not name.startswith("timm.")]
-SOME_TIMM = [f"timm.{name}" for name in TIMM if find_spec("timm")]
+SOME_TIMM = [f"timm.{name}" for name in TIMM if find_spec("timm") and f"timm.{name}" in backbones.known()]
 
 
 def image(plan):

@@ -22,12 +22,12 @@ from poolsearch.plan import Plan
 from poolsearch.rows import DiskBytes, LayerPair, LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, replayed
 from poolsearch.surgery.edits import learned_numbers
+from poolsearch.surgery.layout import ATTENTION
 from poolsearch.surgery.sites import published_spec
 from poolsearch.surgery.trace import Call, Trace
 from poolsearch.windows import Field
 
 _FLOAT32 = 4  # bytes
-_COUNTER = 8  # bytes: a batch norm counts its batches in an int64
 
 _WORDS = {
     "batch_norm": "norm",
@@ -36,12 +36,8 @@ _WORDS = {
     "adaptive_max_pool2d": "maximum",
     "add_": "add",
 }
-# Results that are their input's numbers under another shape, and what does nothing at inference
-_VIEWS = {
-    "flatten", "view", "reshape", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "swapaxes", "movedim",
-    "chunk", "split", "tensor_split", "unbind", "narrow", "expand", "expand_as", "view_as", "__getitem__", "detach",
-    "dropout", "dropout2d", "feature_dropout", "alpha_dropout",
-}  # fmt: skip
+_IDLE = {"dropout", "dropout2d", "feature_dropout", "alpha_dropout"}  # do nothing at inference
+REST = "(other weights)"  # path of the row that holds what no layer accounts for
 
 
 @memory.kept
@@ -55,15 +51,13 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
     sites = find_sites(plan.backbone, plan.size)
     home = homes(sites)
     beside = {member.path for site in sites for member in site.members[1:]}
-    live, main, known = _live(trace, shapes), _main(trace, seen), set[str]()
+    live, main = _live(trace, shapes), _main(trace, seen)
     rows = []
     for index, call in enumerate(trace.calls[1:], start=1):
         source, shape = shapes[call.inputs[0]], shapes[index]
         learned = learned_numbers(call.spec, source[1]) if call.spec else 0
         done = _work(call, trace, [shapes[i] for i in call.inputs], shape, learned)
-        buffers = 0 if call.path in known else _buffer_bytes(call, source)
-        known |= {call.path} if buffers else set()
-        read, written = _moved(call, shapes, shape, learned, buffers)
+        read, written = _moved(call, shapes, shape, learned)
         rows.append(
             LayerRow(
                 path=call.path or "forward",
@@ -74,11 +68,11 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
                 macs=done.macs,
                 comparisons=done.comparisons,
                 additions=done.additions,
-                bytes=0 if call.op in _VIEWS or call.inplace else written,
+                bytes=0 if call.shares or call.op in _IDLE else written,
                 read_bytes=read,
                 written_bytes=written,
                 live_bytes=live[index],
-                buffer_bytes=buffers,
+                buffer_bytes=call.buffer_bytes,
                 field_px=_pixels(seen[index]),
                 jump_px=seen[index].jump,
                 beside=call.path.removesuffix(".pooling") in beside,
@@ -86,7 +80,16 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
                 covered=_pixels(seen[call.inputs[0]]) >= max(plan.size[1:]),
             )
         )
-    return tuple(rows)
+    rest = _rest(trace)
+    return (*rows, rest) if rest.parameters or rest.buffer_bytes else tuple(rows)
+
+
+def _rest(trace: Trace) -> LayerRow:
+    """Return the row of the weights that no layer accounts for, so that all rows add up to the whole network."""
+    why = "run in training alone" if trace.idle else "used by no single layer"
+    return LayerRow(
+        REST, why, "", (), trace.parameters, 0, 0, 0, 0, 0, 0, 0, trace.buffer_bytes, inf, inf, main=False
+    )  # fmt: skip
 
 
 def homes(sites: Sequence[Site]) -> dict[str, str]:
@@ -121,41 +124,32 @@ def _work(call: Call, trace: Trace, sources: list[Shape], shape: Shape, learned:
     return work(spec, source[1:], (*shape[1:], 1, 1)[:3], learned)
 
 
-def _moved(call: Call, shapes: tuple[Shape, ...], shape: Shape, learned: int, buffers: int) -> tuple[int, int]:
+def _moved(call: Call, shapes: tuple[Shape, ...], shape: Shape, learned: int) -> tuple[int, int]:
     """Return the bytes that a layer reads (maps, weights, running statistics) and writes."""
-    if call.op in _VIEWS:
+    if (call.shares and not call.inplace) or call.op in _IDLE:
         return 0, 0
     maps = sum(prod(shapes[i]) for i in dict.fromkeys(call.inputs))
     weights = max(call.parameters + learned, prod(call.weight) if call.weight else 0)
-    statistics = buffers - _COUNTER if buffers and call.op == "batch_norm" else 0
+    statistics = 2 * shapes[call.inputs[0]][1] * _FLOAT32 if call.op == "batch_norm" else 0
     return (maps + weights) * _FLOAT32 + statistics, prod(shape) * _FLOAT32
 
 
-def _buffer_bytes(call: Call, source: Shape) -> int:
-    """Return the bytes on disk of a layer's buffers: two running statistics a channel and a counter; a fixed filter."""
-    if call.op == "batch_norm":
-        return 2 * source[1] * _FLOAT32 + _COUNTER
-    return prod(call.weight) * _FLOAT32 if call.op == "conv2d" and not call.learned else 0
-
-
 def _live(trace: Trace, shapes: tuple[Shape, ...]) -> list[int]:
-    """Return, for each call, the bytes of all results that are needed while it runs, its own and the image among them.
+    """Return, for each call, the bytes of all results that are held while it runs, its own and the image among them.
 
-    A result is freed after its last user; one that lies on its input shares its memory. Python's own references may
-    keep some results longer, and a pooling may need intermediate maps.
+    Held is what the network's own forward holds, as it was recorded: a result that is in use, that a variable still
+    names, or that was handed to a module which has not returned. What one function allocates inside itself is not in
+    it, nor are weights.
     """
-    home: list[int] = []  # the call in whose memory each result lies
-    last: dict[int, int] = {}  # when that memory is used for the last time
+    freed: dict[int, list[int]] = {}
     for index, call in enumerate(trace.calls):
-        shares = bool(call.inputs) and (call.op in _VIEWS or call.inplace)
-        home.append(home[call.inputs[0]] if shares else index)
-        last.update(dict.fromkeys([home[i] for i in call.inputs] + [home[index]], index))
+        if call.freed and not call.shares:
+            freed.setdefault(max(call.freed, index + 1), []).append(index)
     held, found = 0, []
-    for index in range(len(home)):
-        held += prod(shapes[index]) * _FLOAT32 if home[index] == index else 0
+    for index, call in enumerate(trace.calls):
+        held -= sum(prod(shapes[i]) * _FLOAT32 for i in freed.get(index, ()))
+        held += 0 if call.shares else prod(shapes[index]) * _FLOAT32
         found.append(held)
-        ended = {home[i] for i in (*trace.calls[index].inputs, index) if last[home[i]] == index}
-        held -= sum(prod(shapes[i]) * _FLOAT32 for i in ended)
     return found
 
 
@@ -179,8 +173,8 @@ def _main(trace: Trace, seen: tuple[Field, ...]) -> set[int]:
 def totals(rows: tuple[LayerRow, ...]) -> Totals:
     """Return the sums of a Plan's layers, its peak memory, its size on disk, and its last map before the head.
 
-    Disk is parameters and buffers of the layers that run: 4, 2 or 1 bytes a parameter, without the scales that int8
-    needs; buffers stay as they are.
+    Disk is all parameters and buffers of the network: 4, 2 or 1 bytes a parameter, without the scales that int8 needs;
+    buffers stay as they are.
     """
     last = _last_map(rows)
     parameters, buffers = sum(row.parameters for row in rows), sum(row.buffer_bytes for row in rows)
@@ -195,14 +189,20 @@ def totals(rows: tuple[LayerRow, ...]) -> Totals:
         peak_bytes=max(row.live_bytes for row in rows),
         disk_bytes=DiskBytes(*(size * parameters + buffers for size in (4, 2, 1))),
         last_map=(last.height, last.width),
-        field_px=last.field_px,
+        field_px=inf if _attends(rows, last) else last.field_px,
     )
+
+
+def _attends(rows: tuple[LayerRow, ...], last: LayerRow) -> bool:
+    """Return whether the last map becomes tokens that attend to one another: each then sees the whole image."""
+    behind = before_head(rows)[rows.index(last) :]
+    return any(row.op in ATTENTION and row.field_px == inf for row in behind)
 
 
 def _last_map(rows: tuple[LayerRow, ...]) -> LayerRow:
     """Return the last layer on the main path before the head."""
     maps = [row for row in before_head(rows) if row.main and len(row.shape) == 3]
-    return maps[-1] if maps else rows[-1]
+    return maps[-1] if maps else rows[0]
 
 
 def before_head(rows: Sequence[LayerRow]) -> Sequence[LayerRow]:

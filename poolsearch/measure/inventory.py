@@ -12,13 +12,11 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from poolsearch import confined, weights
 from poolsearch.backbones import BACKBONES, backbone, known, published
 from poolsearch.errors import PlanError, PoolsearchError, WeightsError
 from poolsearch.inventory_rows import FileRow, Inventory, PoolingRow
-from poolsearch.measure.cost import layer_rows, totals
+from poolsearch.measure.cost import REST, layer_rows, totals
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import Member, Site
 from poolsearch.surgery import check, find_sites, rebuild
@@ -120,12 +118,15 @@ def of_plan(plan: Plan, classes: int | None = None) -> Inventory:
     usual = backbone(plan.backbone).classes
     classes = classes or usual
     rows = layer_rows(plan)
-    macs: int | None = totals(rows).macs
-    last = rows[-1]  # the classifier, the only layer that grows with the classes
-    if classes != usual and macs is not None:
+    sums = totals(rows)
+    macs: int | None = sums.macs
+    parameters = sums.parameters
+    if classes != usual:
+        last = [row for row in rows if row.path != REST][
+            -1
+        ]  # the classifier, the only layer that grows with the classes
         linear = last.shape == (usual,) and last.macs > 0
-        macs = macs + last.macs * (classes - usual) // usual if linear else None
-    with torch.no_grad():
+        macs = sums.macs + last.macs * (classes - usual) // usual if linear else None
         parameters = sum(one.numel() for one in rebuild(plan, classes, device="meta").parameters())
     return Inventory(str(plan), "backbone", str(plan), _poolings(plan), parameters, macs)
 

@@ -253,12 +253,21 @@ def _swapped(trace: Trace, index: int, change: Swap | Rewrite) -> Trace:
         first -= 1
     for before in range(first, index):
         source = trace.calls[before].inputs[0]
-        idle = replace(trace.calls[before], op="identity", law="same", follows=source, map=trace.calls[source].map)
+        idle = replace(
+            trace.calls[before],
+            op="identity",
+            law="same",
+            follows=source,
+            map=trace.calls[source].map,
+            shares=True,
+            freed=0,
+        )
         trace = trace.change(before, **idle.__dict__)
     path = old.path if isinstance(change, Swap) else f"{old.path}.pooling".lstrip(".")
+    kept = isinstance(change, Rewrite)  # a function's module has weights of its own, which stay
     new = Call(
-        "pool", path, old.inputs, old.shape, leaf=True, spec=change.spec, site=change.site, law="window",
-        map=old.map, lay=old.lay,
+        "pool", path, old.inputs, old.shape, leaf=True, spec=change.spec, site=change.site, law="window", map=old.map,
+        lay=old.lay, parameters=old.parameters * kept, buffer_bytes=old.buffer_bytes * kept, freed=old.freed,
     )  # fmt: skip
     return trace.change(index, **new.__dict__)
 

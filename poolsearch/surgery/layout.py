@@ -18,7 +18,7 @@ _VIEWS = {
     "expand_as", "view_as", "reshape_as",
 }  # fmt: skip
 _TURNS = {"permute", "transpose", "swapaxes", "movedim"}
-_TOKENS = {"matmul", "bmm", "__matmul__", "einsum", "scaled_dot_product_attention", "multi_head_attention_forward"}
+ATTENTION = {"matmul", "bmm", "__matmul__", "einsum", "scaled_dot_product_attention", "multi_head_attention_forward"}
 
 
 def laid(calls: tuple[Call, ...]) -> tuple[Call, ...]:
@@ -58,7 +58,7 @@ def _laid(call: Call, done: list[Call]) -> dict[str, Any]:
     if call.op == "linear":
         kept = x.flat if x.flat is not None and x.flat < len(shape) - 1 else None
         return {**same, "lay": x.lay if x.lay and x.lay[1] < -1 else None, "flat": kept}
-    if call.op in _TOKENS:
+    if call.op in ATTENTION:
         others = tuple(i for i in call.inputs if done[i].map != x.map)  # keys and values of a smaller map
         return {**same, "lay": None, "flat": x.flat if call.shape == x.shape else None, "gates": others}
     if len(call.inputs) > 1:

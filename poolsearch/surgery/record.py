@@ -8,7 +8,9 @@ branch on values, a stray tensor), one real forward pass is recorded instead.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -67,7 +69,16 @@ def _traced(name: str, size: tuple[int, int, int], training: bool, device: str) 
         for path, module in model.named_modules()
         if next(module.children(), None) is None
     )
-    return Trace(name, calls, outputs, idle)
+    kept = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}.values()
+    buffers = sum(tensor.nbytes for tensor in kept if not isinstance(tensor, nn.Parameter))
+    return Trace(
+        name,
+        calls,
+        outputs,
+        idle,
+        parameters=sum(p.numel() for p in model.parameters()) - sum(call.parameters for call in calls),
+        buffer_bytes=buffers - sum(call.buffer_bytes for call in calls),
+    )
 
 
 def record_calls(
@@ -87,7 +98,8 @@ def record_calls(
         for hook in hooks:
             hook.remove()
     outputs = tuple(recorder.where[id(t)] for t in _tensors(out) if id(t) in recorder.where)
-    return laid(tuple(recorder.calls)), outputs
+    calls = [replace(call, freed=recorder.freed.get(index, 0)) for index, call in enumerate(recorder.calls)]
+    return laid(tuple(calls)), outputs
 
 
 class _Recorder(TorchFunctionMode):
@@ -99,10 +111,34 @@ class _Recorder(TorchFunctionMode):
             self.names.setdefault(module, name)
         self.stack: list[tuple[nn.Module, int, dict[str, int]]] = [(model, 0, {})]
         self.visits: dict[nn.Module, int] = {}
-        self.counted: set[nn.Module] = set()  # modules whose parameters a call already owns
+        self.counted: set[nn.Module] = set()  # modules whose parameters and buffers a call already owns
+        self.owned: set[int] = set()  # ids of those parameters
         self.calls = [Call("input", "", (), tuple(x.shape))]
-        self.where = {id(x): 0}
-        self.kept: list[Tensor] = [x]  # an id may be used again once its tensor is gone
+        self.where: dict[int, int] = {}
+        self.memory: dict[int, list[int]] = {}  # of each storage: the call that made it, and how many tensors lie in it
+        self.freed: dict[int, int] = {}  # how many calls there were when the memory of a call was free again
+        self.watched: list[weakref.ref[Tensor]] = []
+        self.watch(x, 0)
+
+    def watch(self, tensor: Tensor, index: int) -> bool:
+        """Note a call's result until it is gone (its id may be used again); return whether its memory is another's."""
+        known, key = id(tensor) in self.where, tensor.untyped_storage()._cdata
+        self.where[id(tensor)] = index
+        shares = key in self.memory
+        if known:
+            return True
+        place = self.memory.setdefault(key, [index, 0])
+        place[1] += 1
+
+        def gone(_: Any, number: int = id(tensor)) -> None:
+            self.where.pop(number, None)
+            place[1] -= 1
+            if not place[1]:
+                self.freed[place[0]] = len(self.calls)
+                self.memory.pop(key, None)
+
+        self.watched.append(weakref.ref(tensor, gone))
+        return shares
 
     def enter(self, module: nn.Module, _: Any) -> None:
         visit = self.visits.get(module, 0)
@@ -127,7 +163,7 @@ class _Recorder(TorchFunctionMode):
         inputs = tuple(self.where[id(t)] for t in mentioned if id(t) in self.where)
         if inputs:
             outside = tuple(tuple(t.shape) for t in mentioned if id(t) not in self.where)
-            self.note(op, args, kwargs, inputs, results, outside)
+            self.note(op, args, kwargs, inputs, results, outside, mentioned)
         return out
 
     def stand_in(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
@@ -140,25 +176,39 @@ class _Recorder(TorchFunctionMode):
 
     def note(
         self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: tuple[int, ...], results: list[Tensor],
-        outside: tuple[tuple[int, ...], ...],
+        outside: tuple[tuple[int, ...], ...], mentioned: list[Tensor],
     ) -> None:  # fmt: skip
         module, visit, seen = self.stack[-1]
         ordinal = seen[op] = seen.get(op, -1) + 1
         leaf = next(module.children(), None) is None
-        first = module not in self.counted
-        self.counted.add(module)
-        own = sum(p.numel() for p in module.parameters(recurse=False))
+        own, buffers = self.owns(module, mentioned)
         for number, out in enumerate(results):
             call = Call(
                 op, self.names[module], inputs, tuple(out.shape), leaf, visit, ordinal, type(module).__name__,
-                parameters=own if first and not number else 0,
+                parameters=0 if number else own,
+                buffer_bytes=0 if number else buffers,
                 inplace=_writes_over(op, kwargs) or getattr(module, "inplace", False) is True,
                 outside=outside,
-                **_attributes(op, args, kwargs, out, own > 0),
+                **_attributes(op, args, kwargs, out, next(module.parameters(recurse=False), None) is not None),
             )  # fmt: skip
-            self.where[id(out)] = len(self.calls)
-            self.kept.append(out)
-            self.calls.append(call)
+            shares = self.watch(out, len(self.calls))
+            self.calls.append(replace(call, shares=True) if shares else call)
+
+    def owns(self, module: nn.Module, mentioned: list[Tensor]) -> tuple[int, int]:
+        """Return how many parameters, and how many bytes of buffers on disk, no call before this one accounted for.
+
+        Those of the module itself, and what it takes of another that never runs by itself: attention does so.
+        """
+        parameters = [p for p in mentioned if isinstance(p, nn.Parameter)]
+        buffers = 0
+        if module not in self.counted:
+            self.counted.add(module)
+            parameters += module.parameters(recurse=False)
+            names = set(module._buffers) - module._non_persistent_buffers_set
+            buffers = sum(buffer.nbytes for name in names if (buffer := module._buffers[name]) is not None)
+        new = {id(p): p for p in parameters if id(p) not in self.owned}
+        self.owned |= set(new)
+        return sum(p.numel() for p in new.values()), buffers
 
 
 def _tensors(value: Any) -> list[Tensor]:

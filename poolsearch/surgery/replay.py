@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf, prod
 
 from poolsearch.errors import SiteError, WindowError
+from poolsearch.surgery.layout import ATTENTION
 from poolsearch.surgery.trace import Call, Trace
 from poolsearch.windows import Field, pooled_size, seen_through
 
@@ -142,7 +143,8 @@ def _through(call: Call, field: Field, x: Shape, trace: Trace) -> Field:
         return field.through(win.kernel[0], win.stride[0], win.padding[0][0], win.dilation[0])
     if call.law == "fixed" and call.target != (1, 1):  # bins of about n / target pixels
         return field.through(-(-x[2] // call.target[0]), max(1, x[2] // call.target[0]))
-    if call.law == "fixed" or (call.lay is None and call.map != (1, 1)):
+    mixed = call.op in ATTENTION or call.flat is None  # tokens see what their pixels saw, until they attend to others
+    if call.law == "fixed" or (call.lay is None and call.map != (1, 1) and mixed):
         return Field(inf, -inf, inf)
     if call.law == "grow":
         return field.through(1, 1, call.grow[0][0])

@@ -77,6 +77,10 @@ def _same(x: Tensor, *_: Any, inplace: bool = False, **__: Any) -> Tensor:
     return x if inplace else _empty(tuple(x.shape), x)
 
 
+def _dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return x if inplace or not training else _empty(tuple(x.shape), x)
+
+
 def _binary(x: Any, y: Any, **options: Any) -> Tensor | None:
     alike = not isinstance(y, Tensor) or (isinstance(x, Tensor) and y.shape == x.shape)
     return _empty(tuple(x.shape), x) if isinstance(x, Tensor) and alike and not options else None
@@ -101,11 +105,12 @@ def _cat(tensors: Any, dim: int = 0) -> Tensor | None:
 
 
 _ELEMENTWISE = (
-    "batch_norm", "relu", "relu6", "hardtanh", "silu", "hardswish", "hardsigmoid", "gelu", "leaky_relu", "dropout",
+    "batch_norm", "relu", "relu6", "hardtanh", "silu", "hardswish", "hardsigmoid", "gelu", "leaky_relu",
     "layer_norm", "group_norm", "sigmoid", "softmax",
 )  # fmt: skip
 STANDINS: dict[str, Callable[..., Tensor | None]] = {
     **dict.fromkeys(_ELEMENTWISE, _same),
+    "dropout": _dropout,
     "conv2d": _conv2d,
     "add": _binary,
     "mul": _binary,

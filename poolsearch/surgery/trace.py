@@ -37,7 +37,10 @@ class Call:
     target: tuple[int, ...] = ()  # output size that a reduction to a fixed size was asked for
     grow: tuple[tuple[int, int], ...] = ()  # pixels that pad adds to (rows, columns), begin and end
     outside: tuple[tuple[int, ...], ...] = ()  # shapes of tensors that come from no call: parameters, buffers
-    parameters: int = 0  # numbers that the module owns, at its first call
+    parameters: int = 0  # numbers that the module owns, and those of others that the call takes, at their first call
+    buffer_bytes: int = 0  # on disk, of the module's own buffers, at its first call
+    shares: bool = False  # the result lies in the memory of its first input: a view, or written over it
+    freed: int = 0  # else: the memory of the result is free again before this call; 0: not before the end
     inplace: bool = False
     spec: PoolSpec | None = None  # of an op "pool"
     site: str = ""  # name of the site it belongs to
@@ -76,6 +79,8 @@ class Trace:
     calls: tuple[Call, ...]
     outputs: tuple[int, ...] = ()
     idle: bool = False  # some layers with weights did not run: heads for training only
+    parameters: int = 0  # numbers of the network that no call above accounts for
+    buffer_bytes: int = 0  # and bytes of buffers on disk
 
     def users(self) -> dict[int, list[int]]:
         """Return, for each call, the calls that take its result."""
@@ -85,6 +90,12 @@ class Trace:
                 users.setdefault(source, []).append(index)
         return users
 
+    def home(self, index: int) -> int:
+        """Return the call in whose memory the result of a call lies."""
+        while self.calls[index].shares:
+            index = self.calls[index].inputs[0]
+        return index
+
     def insert(self, after: int, new: Call, only: tuple[int, ...] | None = None) -> Trace:
         """Return the trace with a call behind call `after`, taken by all its users (or only by those named)."""
 
@@ -92,7 +103,9 @@ class Trace:
             return index + (index > after)
 
         calls = list(self.calls[: after + 1])
-        calls.append(replace(new, inputs=(after,), follows=after))
+        held = self.home(after)
+        until = moved(self.calls[held].freed) if only is None else max(only) + 2
+        calls.append(replace(new, inputs=(after,), follows=after, freed=until))
         for index, call in enumerate(self.calls[after + 1 :], start=after + 1):
             rewired = only is None or index in only
 
@@ -100,6 +113,11 @@ class Trace:
                 return after + 1 if rewired and place == after else moved(place)
 
             calls.append(_rewired(call, source))
+        for index, call in enumerate(calls):
+            if call.freed > after and index != after + 1:
+                calls[index] = replace(call, freed=call.freed + 1)
+        if only is None:  # whoever held the result holds the new one instead
+            calls[held] = replace(calls[held], freed=after + 2)
         outputs = tuple(after + 1 if only is None and i == after else moved(i) for i in self.outputs)
         return replace(self, calls=tuple(calls), outputs=outputs)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from poolsearch.backbones import BACKBONES, backbone, known
+from poolsearch.backbones import backbone, known, label
 from poolsearch.costs import networks
 from poolsearch.errors import PoolsearchError
 from poolsearch.kinds import KINDS
@@ -64,11 +64,10 @@ def backbone_picker() -> tuple[str, Plan, str]:
 
 def _label(name: str) -> str:
     """Return what a network is called in the list: its name, its parameters and MACs where they are known."""
-    label = BACKBONES[name].label if name in BACKBONES else name
     if name not in networks():
-        return label
-    parameters, macs = networks()[name]
-    return f"{label} ({count(parameters)}, {count(macs)})"
+        return label(name)
+    parameters, macs, side = networks()[name]
+    return f"{label(name)} ({count(parameters)}, {count(macs)} at {side} px)"
 
 
 def _site_pills(sites: Sequence[Site]) -> Site:
@@ -247,12 +246,12 @@ def metrics(mine: Totals, theirs: Totals) -> list[tuple[str, str, str, Literal["
         ("Last map, pixels", shape(mine.last_map), was, "off"),
         ("Receptive field", pixels(mine.field_px), seen, "off"),
     ]
-    for label, write, ours, before in (
+    for words, write, ours, before in (
         ("MACs", count, mine.macs, theirs.macs),
         ("Activations", size, mine.activation_bytes, theirs.activation_bytes),
         ("Parameters", count, mine.parameters, theirs.parameters),
     ):
-        rows.append((label, write(ours), change(ours, before), "off" if ours == before else "inverse"))
+        rows.append((words, write(ours), change(ours, before), "off" if ours == before else "inverse"))
     return rows
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from poolsearch.backbones import BACKBONES, backbone, known
+from poolsearch.backbones import BACKBONES, backbone, known, label
 from poolsearch.config import TRIALS_MOST, SiteSpace, Space, SweepConfig, Training, parse, to_toml
 from poolsearch.datasets import DATASETS
 from poolsearch.devices import default_workers, resolve
@@ -83,7 +83,7 @@ def _network() -> tuple[str, int]:
         network = st.selectbox(
             "Backbone",
             known(),
-            format_func=lambda name: BACKBONES[name].label if name in BACKBONES else name,
+            format_func=label,
             key="new-network",
             persist_state="page",
         )
