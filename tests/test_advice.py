@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from poolsearch.backbones import backbone
 from poolsearch.measure.advice import advice, unproductive
 from poolsearch.measure.cost import layer_rows
 from poolsearch.plan import Plan
@@ -99,6 +100,15 @@ def test_advice_names_the_border_layer_with_its_numbers():
 def test_the_input_that_the_advice_names_is_the_smallest_without_the_sentence():
     assert advice(Plan.parse("resnet18/3x371x371"))[0].startswith("After layer4.1.conv1 ")
     assert not any("already sees" in said for said in advice(Plan.parse("resnet18/3x372x372")))
+
+
+@pytest.mark.parametrize("name", ["densenet201", "efficientnet_b0", "inception_v3"])
+def test_a_published_network_is_never_advised_an_input_of_thousands_of_pixels(name):
+    said = advice(Plan(name, backbone(name).size))[0]  # DenseNet-201's last convolution is entered with 3,223 pixels
+    assert said.endswith(
+        "This network is deeper than any usual input is long: at this size a shallower one sees as much."
+    )
+    assert "input of more than" not in said
 
 
 def test_a_filter_at_a_site_takes_it_off_the_list():

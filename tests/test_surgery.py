@@ -275,6 +275,18 @@ def test_receptive_field_of_resnet18_is_435_pixels():
 # ------------------------------------------------------------------------------------------ any network of the zoos
 
 
+def test_a_network_is_listed_under_both_of_its_spellings():
+    names = ("resnet50", "vgg16_bn", "regnet_y_1_6gf", "timm.resnet26", "timm.dla34")
+    assert [backbones.label(name) for name in names] == [
+        "ResNet-50 · resnet50", "VGG-16 (BN) · vgg16_bn", "RegNetY-1.6GF · regnet_y_1_6gf", "ResNet-26 · timm.resnet26",
+        "timm.dla34",
+    ]  # fmt: skip
+    torchvisions = [name for name in backbones.known() if not name.startswith("timm.")]
+    assert all(backbones.label(name).endswith(f" · {name}") for name in torchvisions)
+    with pytest.raises(PlanError, match="Unknown backbone 'ResNet-50'. Did you mean 'resnet50'?"):
+        backbones.backbone("ResNet-50")
+
+
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "efficientnet_b0", "shufflenet_v2_x1_0", "googlenet"])
 def test_the_stand_ins_record_what_torchs_own_kernels_do(name):
     model = backbones.build(Plan(name, (3, 128, 128)), device="meta").eval()

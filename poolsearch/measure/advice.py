@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
+from poolsearch.backbones import backbone
 from poolsearch.errors import SiteError
 from poolsearch.kinds import KINDS
 from poolsearch.measure.cost import before_head, layer_rows, totals
@@ -21,6 +22,8 @@ from poolsearch.surgery.checking import untrainable
 # Kinds that pick one value of a window, or learn weights that need not be a low-pass: their stride folds what is
 # finer than the new grid over what is coarser (Zhang 2019, arXiv:1904.11486). The others average in some way.
 _UNFILTERED = {"max", "min", "median", "fractional-max", "stochastic", "aps", "subsample", "conv", "conv-depthwise"}
+
+_LARGER = 2  # an input of up to twice the published side can be advised; thousands of pixels nobody trains on
 
 
 def unproductive(rows: Sequence[LayerRow]) -> tuple[LayerRow, ...]:
@@ -48,13 +51,15 @@ def advice(plan: Plan) -> tuple[str, ...]:
         rows = layer_rows(plan)
     except SiteError as error:
         return (str(error),)
-    found = [*_seen(rows, max(plan.size[1:])), *_one_pixel(rows), *_unfiltered(plan)]
+    usual = max(backbone(plan.backbone).size[1:])
+    found = [*_seen(rows, max(plan.size[1:]), usual), *_one_pixel(rows), *_unfiltered(plan)]
     if reason := untrainable(plan):
         found.append(f"It runs, but it can't be trained at this size: {reason}")
     return tuple(found) or (_all_gain(rows, max(plan.size[1:])),)
 
 
-def _seen(rows: Sequence[LayerRow], side: int) -> list[str]:
+def _seen(rows: Sequence[LayerRow], side: int, usual: int) -> list[str]:
+    """Return what the border layer means, as advice that can be followed; `usual` is the published input's side."""
     late = unproductive(rows)
     border = next((row for row in _windows(rows) if row.field_px >= side), None)
     if not late or border is None:
@@ -67,11 +72,16 @@ def _seen(rows: Sequence[LayerRow], side: int) -> list[str]:
             f"After {border.path} every unit sees the whole {side}-pixel input; the last {layers} of the main path "
             f"cannot show it more."
         ]
-    return [
+    seen = (
         f"After {border.path} a unit in the middle already sees the whole {side}-pixel input (its receptive field is "
-        f"{border.field_px:.0f} pixels); the last {layers} of the main path cannot show it more. Give the stem a "
-        f"smaller stride or kernel, or use an input of more than {_before(rows, late[-1]):.0f} pixels."
-    ]
+        f"{border.field_px:.0f} pixels); the last {layers} of the main path cannot show it more. "
+    )
+    enough = _before(rows, late[-1])
+    if enough > _LARGER * usual:
+        return [
+            f"{seen}This network is deeper than any usual input is long: at this size a shallower one sees as much."
+        ]
+    return [f"{seen}Give the stem a smaller stride or kernel, or use an input of more than {enough:.0f} pixels."]
 
 
 def _counted(number: int, word: str) -> str:
