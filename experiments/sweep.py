@@ -2,9 +2,9 @@
 
     python experiments/sweep.py configs/cluttered-digits.toml --set trials=48 --workers 2 --resume
 
-Exit codes: 0 done, 1 nothing was measured, or no worker or database could be had, or trials were lost because their
-worker died in every attempt (run them again with --retry), 2 the request was wrong, 75 another coordinator holds the
-study, 130 interrupted (continue with --resume).
+Exit codes: 0 done, 1 nothing was measured, or no worker or database could be had, or the sweep's folder was removed or
+moved while it ran, or trials were lost because their worker died in every attempt (run them again with --retry), 2 the
+request was wrong, 75 another coordinator holds the study, 130 interrupted (continue with --resume).
 """
 
 from __future__ import annotations

@@ -29,8 +29,11 @@ class Checkpoint:
 
 
 def save(model: nn.Module, plan: Plan, classes: int, path: Path) -> None:
-    """Write a model's weights; a reader sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a model's weights; a reader sees the whole file or none.
+
+    The file's folder is made when missing, but none above it: a sweep's that was removed does not come back.
+    """
+    path.parent.mkdir(exist_ok=True)
     state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
     files.replace(path, serialized(state, metadata={"plan": str(plan), "classes": str(classes)}))
 

@@ -152,6 +152,7 @@ def rebuild(
     classes = backbone(wanted.backbone).classes
     network = rebuilt(wanted, published=given)
     with files.in_words(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(network, wanted, classes, out)
     done = {"plan": str(wanted), "weights": weights or "random", "file": str(out), "bytes": out.stat().st_size}
     if as_json:

@@ -13,18 +13,19 @@ from typing import Annotated, Any, ParamSpec
 import click
 import typer
 
-from poolsearch.errors import TRACEBACK, BusyError, PoolsearchError, explained, is_text, printable
+from poolsearch.errors import TRACEBACK, BusyError, GoneError, PoolsearchError, explained, is_text, printable
 
 P = ParamSpec("P")
 Json = Annotated[bool, typer.Option("--json", help="one JSON document instead of the table")]
+_EXIT_CODES: dict[type[Exception], int] = {BusyError: 75, GoneError: 1}  # of refusals; 2 of all others
 _THEIRS = (typer.Exit, click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError)
 
 
 def refusing(command: Callable[P, None]) -> Callable[P, None]:
     """Return the command with every error said in one sentence on stderr, and its exit code.
 
-    A request that can't be carried out is 2, a study that is held 75, Ctrl-C 130; what the system refuses, or what is
-    broken in a file or in here, is 1.
+    A request that can't be carried out is 2, a study that is held 75, Ctrl-C 130; what the system refuses, what is
+    broken in a file or in here, and a sweep whose folder went away are 1.
     """
 
     @wraps(command)
@@ -40,7 +41,7 @@ def refusing(command: Callable[P, None]) -> Callable[P, None]:
             if not foreseen and os.environ.get(TRACEBACK):
                 raise
             say(explained(error), error=True)
-            raise typer.Exit((75 if isinstance(error, BusyError) else 2) if foreseen else 1) from None
+            raise typer.Exit(_EXIT_CODES.get(type(error), 2) if foreseen else 1) from None
 
     return run
 

@@ -64,6 +64,10 @@ class BusyError(PoolsearchError):
     """Another coordinator holds the study (exit code 75)."""
 
 
+class GoneError(PoolsearchError):
+    """The folder of a sweep was removed, moved or replaced while the sweep ran (exit code 1)."""
+
+
 class EngineError(PoolsearchError):
     """No worker can be had, here or on a cluster."""
 

@@ -188,7 +188,7 @@ class RayEngine:
             return task.died(f"The weights from {task.where} came back damaged.")
         path = Path(task.job["weights"])
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)  # never the sweep's folder, which may have been removed
             files.replace(path, content)
         except OSError as error:
             if files.is_full(error):

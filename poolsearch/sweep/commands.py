@@ -48,7 +48,7 @@ def send(study: str, do: str, number: int = 0, id: str = "") -> str:
             f"The sweep '{study}' is not at work ({status.state}): nothing there can {_WORDS[command.do]}."
         )
     try:
-        (folder / "done").mkdir(parents=True, exist_ok=True)
+        _folders(study)
         files.replace(folder / f"{command.id}.json", json.dumps(asdict(command)))
     except OSError as error:
         raise StudyError(_unwritten(study, command, error)) from None
@@ -128,7 +128,7 @@ def finish(study: str, command: Command, words: str) -> None:
     sent = _folder(study) / f"{command.id}.json"
     done = sent.parent / "done" / sent.name
     with contextlib.suppress(OSError):
-        done.parent.mkdir(parents=True, exist_ok=True)
+        _folders(study)
         try:
             files.replace(done, json.dumps({**asdict(command), "words": words}))
         except OSError:
@@ -152,6 +152,12 @@ def drop_older_than(study: str, moment: float) -> None:
         path = _folder(study) / f"{command.id}.json"
         if _sent_ns(path) < moment * 1e9:
             finish(study, command, "It came too late: the run it was meant for had ended.")
+
+
+def _folders(study: str) -> None:
+    """Make the folders of commands in the sweep's own, which is not made anew when it was removed."""
+    for place in (_folder(study), _folder(study) / "done"):
+        place.mkdir(exist_ok=True)
 
 
 def _folder(study: str) -> Path:

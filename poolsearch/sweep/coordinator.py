@@ -16,7 +16,7 @@ from typing import Any
 
 from poolsearch import files
 from poolsearch.config import SweepConfig, to_toml
-from poolsearch.errors import BusyError, PoolsearchError, TrialFailed
+from poolsearch.errors import BusyError, GoneError, PoolsearchError, TrialFailed
 from poolsearch.rows import EpochRow, SweepStatus
 from poolsearch.sweep import folder, results
 from poolsearch.sweep.attempts import BEGUN, Attempts
@@ -60,6 +60,7 @@ class Coordinator:
         self.space, self.toml = space, to_toml(config)
         self.clock = WorkClock(elapsed_s)
         self.started_s = elapsed_s
+        self.check_folder: Callable[[], None] = lambda: None  # raises GoneError when the sweep's folder is gone
         self.stopping = False  # by a signal or a command
         self.paused = ""  # why, in words; "" is not
         self._place = folder.folder_of(config.study)
@@ -108,7 +109,10 @@ class Coordinator:
     # ----------------------------------------------------------------------------------------------------- the loop
 
     def work(self) -> None:
-        """Dispatch and tell until done, stopped or hopeless; then time all finished Plans together."""
+        """Dispatch and tell until done, stopped or hopeless; then time all finished Plans together.
+
+        Raises GoneError when the sweep's folder is gone, BusyError when another coordinator has taken the study over.
+        """
         try:
             self.write("running", force=True)
             while self._goes_on():
@@ -119,6 +123,8 @@ class Coordinator:
                 self.write(self.state())
             if not self.stopping and not hopeless(self):
                 time_together(self)
+        except GoneError:  # nothing may be written, for it would be in another place, or in none
+            raise
         except Interrupted:
             self.stopping = True
             self._keep_on_disk()
@@ -133,6 +139,7 @@ class Coordinator:
 
     def _goes_on(self) -> bool:
         """Carry out commands and dispatch; return whether anything is at work or may yet be."""
+        self.check_folder()
         self._now()
         self.ledger.keep()
         obey(self)
@@ -302,6 +309,7 @@ class Coordinator:
         return "stopping" if self.stopping else "running"
 
     def write(self, state: Any, message: str = "", force: bool = False) -> None:
+        self.check_folder()
         now = time.monotonic()
         if not force and now - self.written < 1.0:
             return

@@ -1,4 +1,7 @@
-"""Who runs a sweep: a lock on a file in its folder. The kernel releases it when the process is gone."""
+"""Who runs a sweep: a lock on a file in its folder. The kernel releases it when the process is gone.
+
+The lock stays with the file when the folder is moved or removed, so its holder looks whether the file is still there.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,46 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from poolsearch.errors import BusyError, StudyError
+from poolsearch.errors import BusyError, GoneError, StudyError
 
 _TRIES, _PAUSE_S = 6, 0.05  # someone who looks whether it is held holds it for microseconds
 
 
+class Held:
+    """A sweep's folder that this process holds, and the files in it that must stay the ones they are."""
+
+    def __init__(self, folder: Path, file: TextIO) -> None:
+        self._folder, status = folder, os.fstat(file.fileno())
+        self._files = {folder / "lease": (status.st_dev, status.st_ino)}
+
+    def watch(self, path: Path) -> None:
+        """Let `check` see that a file is still the one that stands here now."""
+        status = path.stat()
+        self._files[path] = (status.st_dev, status.st_ino)
+
+    def check(self) -> None:
+        """Raise GoneError when the folder was removed, moved or replaced: what is written then would be lost."""
+        for path, identity in self._files.items():
+            try:
+                status = path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                status = None
+            except OSError:  # the disk does not answer just now
+                continue
+            if status is None or (status.st_dev, status.st_ino) != identity:
+                what = f"'{path.name}' in the folder" if self._folder.is_dir() else "The folder"
+                raise GoneError(
+                    f"{what} of the sweep '{self._folder.name}' was removed, moved or replaced while the sweep ran "
+                    f"({path}). The sweep is stopped, and nothing more was written. Put back, it can be resumed."
+                )
+
+
 @contextmanager
-def lease(folder: Path) -> Iterator[None]:
-    """Hold a sweep's folder alone. Raises BusyError, saying who holds it, when another process does."""
+def lease(folder: Path) -> Iterator[Held]:
+    """Hold a sweep's folder alone. Raises BusyError, saying who holds it, when another process does.
+
+    What goes wrong because the folder is gone meanwhile is raised as GoneError.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         opened = (folder / "lease").open("a+")
@@ -37,7 +72,12 @@ def lease(folder: Path) -> Iterator[None]:
         file.truncate()
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
-        yield
+        held = Held(folder, file)
+        try:
+            yield held
+        except Exception:
+            held.check()
+            raise
 
 
 def take(file: TextIO, shared: bool = False) -> bool:

@@ -197,7 +197,7 @@ class Ledger:
         path = result_file(self.study, number)
         if not path.exists():
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                path.parent.mkdir(exist_ok=True)
                 files.replace(path, json.dumps(result))
             except OSError:
                 pass  # the disk is what is full: it is in memory still

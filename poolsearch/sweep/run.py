@@ -20,11 +20,12 @@ from poolsearch.sweep.coordinator import Coordinator, OnChange
 from poolsearch.sweep.engine import Engine
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.front import front
-from poolsearch.sweep.lease import lease
+from poolsearch.sweep.lease import Held, lease
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.local import LocalEngine
 from poolsearch.sweep.resuming import checked_for_resume
 from poolsearch.sweep.space import space_of
+from poolsearch.sweep.storage import sqlite_file
 from poolsearch.sweep.turns import turn
 
 
@@ -80,6 +81,7 @@ def run(
     With `retry` a study goes on, and its trials that were lost to deaths of their workers run again. Without `at_once`
     it waits for its turn behind the sweeps that came before. Without `options` a study runs where
     and as it last did. Raises PoolsearchError before any work: a config that can't be, a study that is taken or held.
+    Raises GoneError when the sweep's folder is removed, moved or replaced meanwhile.
     """
     chosen = options or folder.read_options(config.study)
     here = chosen.engine == "local"  # on a cluster the nodes say what there is, not this machine
@@ -92,18 +94,23 @@ def run(
         datasets.check_room(config.data, config.clutter, chosen.workers or devices.default_workers(place))
     home, asked_to_stop = folder.folder_of(config.study), _Flag()
     with ExitStack() as held:
-        held.enter_context(lease(home))
+        folder_held = held.enter_context(lease(home))
         commands.drop_older_than(config.study, psutil.Process().create_time())
         held.enter_context(_interruptible(asked_to_stop))
         was = folder.read_status(config.study)
         try:
             if not at_once:
-                held.enter_context(turn(config.study, lambda names: _queue(config, names, asked_to_stop, on_change)))
+                held.enter_context(
+                    turn(config.study, lambda names: _queue(config, names, folder_held, asked_to_stop, on_change))
+                )
         except _Stopped:
             status = SweepStatus(config.study, "stopped", config.trials, message="It was stopped before its turn.")
             folder.write_status(status)
             return Outcome(status, (), url.render_as_string())
         ledger = held.enter_context(_opened(config, chosen, resume or retry))
+        folder_held.check()
+        if file := sqlite_file(ledger.url):
+            folder_held.watch(file)
         folder.write_config(config)
         folder.write_options(config.study, replace(chosen, name=ledger.name))
         log = held.enter_context((home / "log.txt").open("a"))
@@ -111,6 +118,7 @@ def run(
         held.callback(engine.close)
         ledger["device"] = engine.resources().device
         coordinator = Coordinator(config, space, ledger, engine, on_change, was.elapsed_s if resume or retry else 0.0)
+        coordinator.check_folder = folder_held.check
         if retry and coordinator.lost:
             control.retry(coordinator)
         asked_to_stop.told = coordinator
@@ -148,8 +156,9 @@ def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _queue(config: SweepConfig, names: list[str], stop: _Flag, on_change: OnChange) -> None:
-    """Say that the sweep waits; raise when it was told to stop."""
+def _queue(config: SweepConfig, names: list[str], held: Held, stop: _Flag, on_change: OnChange) -> None:
+    """Say that the sweep waits; raise when it was told to stop, or its folder is gone."""
+    held.check()
     asked = commands.pending(config.study)
     for command in asked:
         commands.finish(config.study, command, "Stopped." if command.do == "stop" else "It had not begun.")

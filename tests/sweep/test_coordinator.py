@@ -3,6 +3,7 @@
 import math
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import optuna
 import pytest
 
 from poolsearch import files
-from poolsearch.errors import BusyError, PoolsearchError, StudyError
+from poolsearch.errors import BusyError, GoneError, PoolsearchError, StudyError
 from poolsearch.rows import SweepStatus
 from poolsearch.sweep import clock, commands, coordinator, folder, launch, standing, store
 from poolsearch.sweep.folder import Options
@@ -570,6 +571,104 @@ def test_a_sweep_waits_for_its_turn_and_can_be_stopped_there(tiny):
         outcome, engine = sweep(tiny, lambda job: done(), on_change=watch, at_once=False)
     assert seen[0] == ("queued", "Waits for 'other' to end.")
     assert (outcome.status.state, outcome.rows, engine.seen) == ("stopped", (), [])
+
+
+# ------------------------------------------------------------------------------------------ the folder goes away
+
+
+def removed(home):
+    shutil.rmtree(home)
+
+
+def moved(home):
+    home.rename(home.with_name("elsewhere"))
+
+
+def replaced(home):
+    moved(home)
+    home.mkdir()
+    (home / "lease").touch()
+
+
+def without_its_database(home):
+    (home / "study.db").unlink()
+
+
+GONE = {
+    removed: "The folder of the sweep 'tiny' was removed, moved or replaced while the sweep ran",
+    moved: "The folder of the sweep 'tiny' was removed, moved or replaced while the sweep ran",
+    replaced: "'lease' in the folder of the sweep 'tiny' was removed, moved or replaced",
+    without_its_database: "'study.db' in the folder of the sweep 'tiny' was removed, moved or replaced",
+}
+
+
+def content(place):
+    return {path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("act", GONE)
+@pytest.mark.parametrize("when", ["at work", "paused", "timing"])
+def test_a_sweep_whose_folder_goes_away_stops_and_writes_nothing(tiny, own_runs, act, when):
+    left = []
+
+    def go():
+        act(folder.folder_of("tiny"))
+        left.append(content(own_runs))
+
+    def script(job):
+        if job["id"] == 2 and when == "at work":
+            go()
+            return None
+        return done()
+
+    def watch(status):
+        if when == "paused" and status.complete == 2 and status.state == "running":
+            commands.send("tiny", "pause", id="p")
+        if (status.state == "paused" or "together" in status.message) and not left:
+            go()
+
+    class Slow(ScriptedEngine):
+        def poll(self, timeout):  # the timing takes until the folder is gone
+            return [] if -1 in self.jobs else super().poll(timeout)
+
+    engine = Slow(script)
+    with pytest.raises(GoneError) as gone:
+        run(tiny, make_engine=lambda *_: engine, on_change=watch)
+    assert str(gone.value).startswith(GONE[act])
+    assert str(gone.value).endswith("The sweep is stopped, and nothing more was written. Put back, it can be resumed.")
+    assert engine.jobs == {}  # its workers are ended
+    now = content(own_runs)
+    assert now.keys() - {Path("elsewhere/study.db")} <= left[0].keys()
+    if act is removed:
+        assert list(own_runs.iterdir()) == []
+
+
+def test_a_folder_that_is_put_back_is_resumed(tiny):
+    home = folder.folder_of("tiny")
+    with pytest.raises(GoneError):
+        sweep(tiny, lambda job: done() if job["id"] != 2 else moved(home))
+    home.with_name("elsewhere").rename(home)
+    outcome, _ = sweep(tiny, lambda job: done(), resume=True)
+    assert outcome.document()["counts"] == {"complete": 5}
+
+
+def test_a_folder_that_goes_away_while_its_sweep_waits_for_its_turn(tiny):
+    with (
+        turn("other", lambda names: None),
+        pytest.raises(GoneError, match="The folder of the sweep 'tiny' was removed"),
+    ):
+        sweep(tiny, lambda job: done(), on_change=lambda status: removed(folder.folder_of("tiny")), at_once=False)
+    assert not folder.folder_of("tiny").exists()
+
+
+def test_a_folder_that_goes_away_while_all_is_made_ready(tiny):
+    def make(*_):
+        removed(folder.folder_of("tiny"))
+        raise OSError("as a log that can't be opened would")
+
+    with pytest.raises(GoneError, match="The folder of the sweep 'tiny' was removed"):
+        run(tiny, make_engine=make)
+    assert not folder.folder_of("tiny").exists()
 
 
 # -------------------------------------------------------------------------------------------------- resume and data

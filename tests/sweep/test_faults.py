@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tests.sweep.processes import (
     of,
     sound,
     start,
+    torn,
     trials,
     wait_until,
     whole,
@@ -142,6 +144,26 @@ def test_of_10_coordinators_at_once_one_lives_and_nine_exit_with_75(hundred, own
     assert sorted(code for code, _ in ended) == [0] + [75] * 9
     assert all("The sweep 'hundred' is run by process " in err for code, err in ended if code == 75)
     whole(hundred, own_runs)
+
+
+@pytest.mark.parametrize("act", ["removed", "moved"])
+def test_a_sweep_whose_folder_goes_away_ends_with_a_sentence_and_leaves_no_ghost(hundred, own_runs, act):
+    process = start(longer(hundred, 50), own_runs, "--workers", "2")
+    wait_until(lambda: completed(own_runs, "hundred") > 2)
+    home = own_runs / "hundred"
+    home.rename(own_runs / "elsewhere")
+    if act == "removed":
+        shutil.rmtree(own_runs / "elsewhere")
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (1, "")
+    assert err.splitlines()[-1].startswith("The folder of the sweep 'hundred' was removed, moved or replaced while")
+    assert "Traceback" not in err
+    nobody_is_left(own_runs)
+    assert {path.name for path in own_runs.iterdir()} - {".queue"} == ({"elsewhere"} if act == "moved" else set())
+    if act == "moved":
+        (own_runs / "elsewhere").rename(home)
+        assert sound(own_runs, "hundred")
+        assert torn(home) == []
 
 
 # ------------------------------------------------------------------------------------------- asleep, hungry, hanging
