@@ -5,6 +5,16 @@ to a page would open without the shell; and the heavy imports happen here once, 
 """
 
 import sys
+
+if __name__ == "__main__":
+    from poolsearch.interrupt import leave_on_ctrl_c
+
+    leave_on_ctrl_c()
+
+    from poolsearch.cli import app as command_line
+
+    command_line(["serve", *sys.argv[1:]])
+
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,11 +47,6 @@ def stored() -> MemoryUploadedFileManager:
     """Return what holds the visitors' files."""
     return cast(MemoryUploadedFileManager, Runtime.instance().uploaded_file_mgr)
 
-
-if __name__ == "__main__":
-    from poolsearch.cli import app as command_line
-
-    command_line(["serve", *sys.argv[1:]])
 
 if reason := refusal(st.get_option("server.address")):
     print(reason, file=sys.stderr)

@@ -9,17 +9,22 @@ request was wrong, 75 another coordinator holds the study, 130 interrupted (cont
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from pathlib import Path
-from typing import Annotated
-
-import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from poolsearch.interrupt import leave_on_ctrl_c  # noqa: E402
+
+leave_on_ctrl_c()
+
+import os  # noqa: E402
+import time  # noqa: E402
+from typing import Annotated  # noqa: E402
+
+import typer  # noqa: E402
+from rich.progress import BarColumn, Progress, TextColumn  # noqa: E402
 
 from poolsearch.command import refusing, say, show, start  # noqa: E402
 from poolsearch.config import load  # noqa: E402

@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from poolsearch.errors import PoolsearchError
 
+_DRAFT = re.compile(r"(?P<name>.+?)\.(?P<pid>\d{1,9})(\.\d+)?\.tmp(-journal|-wal|-shm)?")
+_own_drafts: set[Path] = set()  # being written now
 _JSON_MOST = 64_000_000  # bytes
 _NETWORKED = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "beegfs", "gpfs"})
 
@@ -25,6 +28,7 @@ def replace(path: Path, content: bytes | str, flush: bool = True) -> None:
     Without `flush` that holds for the readers alone: for what is written every second and worth nothing after a cut.
     """
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    _own_drafts.add(draft)
     try:
         with draft.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -35,8 +39,16 @@ def replace(path: Path, content: bytes | str, flush: bool = True) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    finally:
+        _own_drafts.discard(draft)
     if flush:
         sync_folder(path.parent)
+
+
+def drop_own_drafts() -> None:
+    """Remove the files that this process is writing just now: it is about to end at once."""
+    for draft in tuple(_own_drafts):
+        draft.unlink(missing_ok=True)
 
 
 def must_be_writable(path: Path) -> None:
@@ -103,6 +115,33 @@ def _finite(digits: str) -> float:
     if not isfinite(float(digits)):
         raise ValueError(f"a number in it is {digits[:20]}")
     return float(digits)
+
+
+def remove_drafts(folder: Path, name: str = "", below: bool = False) -> None:
+    """Remove what processes that are gone left of files they were writing: of one name or all; `below`: also deeper.
+
+    A draft is called `NAME.PID.tmp`, or `NAME.PID.CLOCK.tmp`; SQLite adds `-journal`, `-wal` and `-shm`.
+    """
+    for path in folder.rglob("*.tmp*") if below else folder.glob("*.tmp*"):
+        found = _DRAFT.fullmatch(path.name)
+        if found and name in ("", found["name"]) and not _writes(int(found["pid"]), path):
+            with suppress(OSError):  # not ours to remove
+                path.unlink(missing_ok=True)
+
+
+def _writes(pid: int, draft: Path) -> bool:
+    """Return whether the process that began a draft is alive; one that got its number later is another."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return bool(process.create_time() < draft.stat().st_mtime + 1)
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True
 
 
 def sync_folder(folder: Path) -> None:

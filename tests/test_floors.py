@@ -26,6 +26,7 @@ FLOORS = {
         "config_words",
         "tables",
         "files",
+        "interrupt",
         "confined",
         "memory",
         "inventory_words",

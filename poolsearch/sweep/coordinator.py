@@ -46,7 +46,21 @@ class Flight:
     submitted_s: float  # this and the next two on the clock of work
     begun_s: float
     heard_s: float
+    waits_for: str = ""  # who measures on the device that it waits for, in words
     curve: list[EpochRow] = field(default_factory=list)
+
+    def hears(self, answer: Answer, now_s: float) -> bool:
+        """Return whether an answer is one behind which more will come; it is taken note of."""
+        if answer["event"] == "epoch":
+            self.heard_s = now_s
+            self.curve.append(EpochRow(**answer["row"]))
+        elif answer["event"] == "waits":
+            self.waits_for = answer["for"]
+        return answer["event"] in ("epoch", "waits")
+
+    def age_not(self, seconds: float, now_s: float) -> None:
+        """Take seconds that were not its own off its age."""
+        self.begun_s, self.heard_s = min(now_s, self.begun_s + seconds), min(now_s, self.heard_s + seconds)
 
 
 class Coordinator:
@@ -59,7 +73,7 @@ class Coordinator:
         ledger.on_wait = self._waiting_for_storage
         self.space, self.toml = space, to_toml(config)
         self.clock = WorkClock(elapsed_s)
-        self.started_s = elapsed_s
+        self.started_s = self.enforced_s = elapsed_s
         self.check_folder: Callable[[], None] = lambda: None  # raises GoneError when the sweep's folder is gone
         self.stopping = False  # by a signal or a command
         self.paused = ""  # why, in words; "" is not
@@ -207,9 +221,7 @@ class Coordinator:
         flight = self.flights.get(number)
         if flight is None or flight.attempt != answer["attempt"]:
             return  # of an attempt that was given up
-        if answer["event"] == "epoch":
-            flight.heard_s = self.clock.now_s
-            flight.curve.append(EpochRow(**answer["row"]))
+        if flight.hears(answer, self.clock.now_s):
             return
         del self.flights[number]
         if answer["event"] == "done":
@@ -244,9 +256,10 @@ class Coordinator:
 
     def enforce_limits(self) -> None:
         now, limits, waiting = self._now(), self.config.limits, self.engine.resources().waiting
+        passed, self.enforced_s = now - self.enforced_s, now
         for number, flight in list(self.flights.items()):
-            if number in waiting:
-                flight.begun_s = flight.heard_s = now
+            if number in waiting or flight.waits_for:
+                flight.age_not(passed, now)
             elif now - flight.begun_s > limits.trial_s:
                 self.give_up(number, f"No figures after {limits.trial_s:g} s (limits.trial_s); it was ended.")
             elif now - flight.heard_s > limits.silent_s:

@@ -3,8 +3,10 @@
 A job is a plain dict, {"id", "attempt", "do", ...}; what comes back are answers with the job's id and attempt:
 
     {"event": "epoch", "row": {...}}                 one epoch is over
+    {"event": "waits", "for": "process 42 on ..."}   another process measures on the device; "" when that is over
     {"event": "done", ...}                           the figures
-    {"event": "failed", "kind": ..., "reason": ...}  it ran and there are none: a result, not tried again
+    {"event": "failed", "kind": ..., "reason": ...}  it ran and there are none: a result, not tried again; "broken": the
+                                                     process can't use its device any more
     {"event": "died", "reason": ..., "outside": ...}  the worker went away under it: worth another attempt; outside:
                                                      by a signal while memory was free, or with its node
     {"event": "full"}                                there was no space for its weights: again when there is

@@ -35,8 +35,8 @@ class LocalEngine:
     """Workers on this machine, each a process that was spawned (never forked: torch does not survive that).
 
     A worker gets its first job when it has said that it is ready: one that ends before has no trial on its conscience.
-    That it ended is seen by the end of its pipe, never by a clock. After running out of memory it is replaced: what a
-    library keeps of that may be broken.
+    That it ended is seen by the end of its pipe, never by a clock. After running out of memory or an error that nobody
+    foresaw, CUDA's among them, it is replaced: what a library or the driver keeps of that may be broken.
     """
 
     def __init__(self, workers: int, device: str, log: TextIO, module: str = "poolsearch.sweep.worker") -> None:
@@ -61,8 +61,9 @@ class LocalEngine:
         environment.pop("PGPASSWORD", None)  # workers never see the database
         if self._device == "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = devices.visible(slot)  # set before torch is imported
+        tied = [sys.executable, "-m", "poolsearch.sweep.tied", str(os.getpid())]
         process = subprocess.Popen(
-            [sys.executable, "-m", self._module, self._device], cwd=_ROOT, env=environment, bufsize=0,
+            [*tied, self._module, self._device], cwd=_ROOT, env=environment, bufsize=0,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
             start_new_session=True,  # Ctrl-C reaches the coordinator alone, which then ends the workers
         )  # fmt: skip
@@ -143,7 +144,7 @@ class LocalEngine:
             return []
         if last:
             worker.job = None
-            if last.get("kind") == "memory" or worker.slot >= self._wanted:
+            if _unfit(last) or worker.slot >= self._wanted:
                 self._remove(worker)
                 self._fill()
         return answers
@@ -250,6 +251,11 @@ class _Worker:
         except psutil.Error:
             return 0
         return self._bytes
+
+
+def _unfit(last: Answer) -> bool:
+    """Return whether a worker that ended a job with this answer is to be replaced."""
+    return last["event"] == "failed" and (last["kind"] in ("memory", "bug") or last.get("broken", False))
 
 
 def _signal(number: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import psutil
 
-from poolsearch import datasets, devices
+from poolsearch import datasets, devices, files
 from poolsearch.config import SweepConfig
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.rows import SweepStatus, TrialRow
@@ -95,6 +95,7 @@ def run(
     home, asked_to_stop = folder.folder_of(config.study), _Flag()
     with ExitStack() as held:
         folder_held = held.enter_context(lease(home))
+        files.remove_drafts(home, below=True)
         commands.drop_older_than(config.study, psutil.Process().create_time())
         held.enter_context(_interruptible(asked_to_stop))
         was = folder.read_status(config.study)

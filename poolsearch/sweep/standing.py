@@ -26,7 +26,7 @@ def standing(sweep: Coordinator, state: Any, message: str = "") -> SweepStatus:
         running=_at_work(sweep),
         elapsed_s=sweep.clock.now_s,
         left_s=_left_s(sweep),
-        message=message or sweep.full or sweep.paused or _no_room(sweep, there.waiting),
+        message=message or sweep.full or sweep.paused or busy_device(sweep) or _no_room(sweep, there.waiting),
         minutes=sweep.config.minutes,
         workers=there.workers, device=there.device, cpu_percent=there.cpu_percent, memory_bytes=there.memory_bytes,
     )  # fmt: skip
@@ -49,6 +49,15 @@ def _at_work(sweep: Coordinator) -> tuple[RunningTrial, ...]:
         RunningTrial(number, texts.get(number, "timing"), flight.attempt, now - flight.begun_s, tuple(flight.curve))
         for number, flight in sweep.flights.items()
     )
+
+
+def busy_device(sweep: Coordinator) -> str:
+    """Say which trials wait to be timed, and who holds the device."""
+    waiting = {number: flight.waits_for for number, flight in sweep.flights.items() if flight.waits_for}
+    if not waiting:
+        return ""
+    who = ", ".join(f"trial {number}" if number >= 0 else "all trials together" for number in waiting)
+    return f"Waits to be timed: {who}. The device is held by {next(iter(waiting.values()))}."
 
 
 def _no_room(sweep: Coordinator, waiting: tuple[int, ...]) -> str:

@@ -106,6 +106,8 @@ def sqlite_file(url: URL) -> Path | None:
 def open_storage(url: URL) -> RDBStorage:
     """Return the storage of a URL; a SQLite file is made when missing. Raises StudyError when it can't be used."""
     path = sqlite_file(url)
+    if path is not None:
+        files.remove_drafts(path.parent, path.name)
     with in_words(url):
         if path is None:
             return _postgres(url)

@@ -11,6 +11,7 @@ from poolsearch.rows import TrialRow
 from poolsearch.sweep import store
 from poolsearch.sweep.control import obey
 from poolsearch.sweep.engine import Answer
+from poolsearch.sweep.standing import busy_device
 
 if TYPE_CHECKING:
     from poolsearch.sweep.coordinator import Coordinator
@@ -35,6 +36,8 @@ def time_together(sweep: Coordinator) -> None:
     for _ in range(_TRIES if rows else 0):
         while not sweep.engine.resources().free and not sweep.stopping:  # a worker is being replaced
             sweep.engine.poll(0.1)
+        if sweep.stopping:
+            return
         sweep.attempts.begun[TIMING] += 1
         sweep.submit({"id": TIMING, "do": "latency", "plans": plans})
         answer = _answer(sweep, f"Timing {len(rows)} finished networks together.")
@@ -48,9 +51,9 @@ def time_together(sweep: Coordinator) -> None:
 def _answer(sweep: Coordinator, words: str) -> Answer | None:
     """Return what came of the timing; None when the sweep was stopped, or the time limit met."""
     while TIMING in sweep.flights and not sweep.stopping:
-        sweep.write("running", words)
+        sweep.write("running", busy_device(sweep) or words)
         for answer in sweep.engine.poll(0.5):
-            if answer["id"] == TIMING and answer["event"] != "epoch":
+            if answer["id"] == TIMING and not sweep.flights[TIMING].hears(answer, sweep.clock.now_s):
                 del sweep.flights[TIMING]
                 return answer
         sweep.enforce_limits()

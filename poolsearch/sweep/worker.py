@@ -3,23 +3,18 @@
     {"id": 3, "attempt": 1, "do": "trial", "plan": "...", "seed": 0, "config": "<toml>", "weights": "path"}
     {"id": -1, "attempt": 1, "do": "latency", "plans": ["...", "..."], "config": "<toml>"}
 
-The answers are those that `engine` names. When its input closes it ends, so that no worker outlives the process that
-started it.
+The answers are those that `engine` names. When its input closes it ends, as it does with the process that started it
+(`tied`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import fcntl
 import json
 import os
-import signal
 import sys
-import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,14 +23,14 @@ from typing import Any
 from poolsearch import files
 from poolsearch.errors import PoolsearchError, TrialFailed
 from poolsearch.rows import EpochRow, LatencyRow
+from poolsearch.sweep.device_lock import OnWait, device_alone, say_so
 from poolsearch.sweep.engine import Answer, Job, ticket
 
 Say = Callable[[Answer], None]
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
-def _jobs() -> Iterator[Job]:
-    """Yield jobs; end the whole process, even in the middle of one, when the input closes."""
+def _jobs() -> SimpleQueue[str]:
+    """Return the jobs as they come; the whole process ends, even in the middle of one, when the input closes."""
     lines: SimpleQueue[str] = SimpleQueue()
 
     def read() -> None:
@@ -44,14 +39,12 @@ def _jobs() -> Iterator[Job]:
         os._exit(0)  # the parent is gone or has closed the pipe: nobody waits for the result
 
     threading.Thread(target=read, daemon=True).start()
-    while True:
-        yield json.loads(lines.get())
+    return lines
 
 
 def main(device: str = "cpu") -> None:
     """Answer jobs until the input closes."""
-    if sys.platform == "linux":  # the kernel also ends one that is stopped or hangs in a library
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    jobs = _jobs()  # before the imports: the input may close meanwhile
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints goes to the log, not among answers
     import torch
@@ -60,11 +53,14 @@ def main(device: str = "cpu") -> None:
     _import_all()
 
     def say(said: Answer) -> None:
-        print(json.dumps(said), file=answers)
+        try:
+            print(json.dumps(said), file=answers)
+        except BrokenPipeError:  # the parent is gone: nobody hears it
+            os._exit(0)
 
     say({"id": None, "event": "ready"})
-    for job in _jobs():
-        answer(job, device, say)
+    while True:
+        answer(json.loads(jobs.get()), device, say)
 
 
 def _import_all() -> None:
@@ -82,13 +78,17 @@ def answer(job: Job, device: str, say: Say) -> None:
     own = ticket(job)
 
     def failed(kind: str, reason: str) -> None:
-        say({**own, "event": "failed", "kind": kind, "reason": reason})
+        say({**own, "event": "failed", "kind": kind, "reason": reason, "broken": _broken(device)})
 
     def epoch(row: EpochRow) -> None:
         say({**own, "event": "epoch", "row": asdict(row)})
 
+    def wait(holder: str) -> None:
+        say_so(holder)
+        say({**own, "event": "waits", "for": holder})
+
     try:
-        say({**own, "event": "done", **_DO[job["do"]](job, device, epoch)})
+        say({**own, "event": "done", **_DO[job["do"]](job, device, epoch, wait)})
     except TrialFailed as error:
         failed("number", str(error))
     except PoolsearchError as error:
@@ -100,13 +100,35 @@ def answer(job: Job, device: str, say: Say) -> None:
             say({**own, "event": "full"})
             return
         traceback.print_exc()  # into the log
-        if "can't allocate memory" in str(error):  # what torch's CPU allocator raises
+        if any(words in str(error).lower() for words in _NO_MEMORY):
             failed("memory", "Out of memory. Take a smaller batch or input.")
         else:  # a bug of ours or of a library: the sweep goes on
             failed("bug", f"{type(error).__name__}: {error}")
 
 
-def run_trial(job: Job, device: str = "cpu", on_epoch: Callable[[EpochRow], None] = lambda row: None) -> dict[str, Any]:
+def _broken(device: str) -> bool:
+    """Return whether the device is of no more use to this process: after most CUDA errors every further call fails."""
+    import torch
+
+    if device != "cuda":
+        return False
+    try:
+        torch.ones(1, device=device).sum().item()
+    except Exception:
+        return True
+    return False
+
+
+# What torch's CPU allocator raises, and CUDA's libraries where they allocate by themselves
+_NO_MEMORY = ("can't allocate memory", "cuda error: out of memory", "alloc_failed")
+
+
+def run_trial(
+    job: Job,
+    device: str = "cpu",
+    on_epoch: Callable[[EpochRow], None] = lambda row: None,
+    on_wait: OnWait = say_so,
+) -> dict[str, Any]:
     """Return the figures of one trial: trained, tested, timed beside the published network."""
     from poolsearch import checkpoint, config, datasets
     from poolsearch.measure.latency import latencies
@@ -119,7 +141,7 @@ def run_trial(job: Job, device: str = "cpu", on_epoch: Callable[[EpochRow], None
     model = rebuild(plan, data.classes, seed)
     trained = train(model, data, settings.training, seed, device, on_epoch)
     timing = settings.latency
-    with _device_alone(device):
+    with device_alone(device, on_wait):
         timed = latencies((plan, plan.published), timing.batch, timing.calls, device, data.classes, seed)
     if job.get("weights"):
         checkpoint.save(model, plan, data.classes, Path(job["weights"]))
@@ -138,7 +160,10 @@ def run_trial(job: Job, device: str = "cpu", on_epoch: Callable[[EpochRow], None
 
 
 def run_latency(
-    job: Job, device: str = "cpu", on_epoch: Callable[[EpochRow], None] = lambda row: None
+    job: Job,
+    device: str = "cpu",
+    on_epoch: Callable[[EpochRow], None] = lambda row: None,
+    on_wait: OnWait = say_so,
 ) -> dict[str, Any]:
     """Return the times of several Plans, measured together in turns."""
     from poolsearch import config, datasets
@@ -148,18 +173,9 @@ def run_latency(
     settings = config.parse(job["config"])
     plans = tuple(Plan.parse(text) for text in job["plans"])
     classes = datasets.load(settings.data, plans[0].size, settings.clutter).classes
-    with _device_alone(device):
+    with device_alone(device, on_wait):
         timed = latencies(plans, settings.latency.batch, settings.latency.calls, device, classes, settings.seed)
     return {"latencies": [_figures(row) for row in timed]}
-
-
-@contextlib.contextmanager
-def _device_alone(device: str) -> Iterator[None]:
-    """Wait until no other process of this user times on this device, of whichever sweep."""
-    name = f"poolsearch-{os.getuid()}-{device}-{os.environ.get('CUDA_VISIBLE_DEVICES', '')}.lock".replace("/", "-")
-    with (Path(tempfile.gettempdir()) / name).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _figures(row: LatencyRow) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class ScriptedEngine:
             said = timed(job) if job["do"] == "latency" else self.script(job)
             if said:
                 answers.append({"id": id, "attempt": job["attempt"], **said})
-                if said["event"] != "epoch":
+                if said["event"] not in ("epoch", "waits"):
                     del self.jobs[id]
         if not answers:
             time.sleep(min(timeout, 0.01))

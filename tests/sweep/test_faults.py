@@ -329,9 +329,9 @@ def test_workers_that_cannot_start_end_the_sweep_with_a_sentence(hundred):
 def test_timed_sections_on_one_device_never_overlap(hundred, own_runs):
     """Two workers on the one CPU: each trial's timing is alone under the device's lock."""
     code = (
-        "import sys, time; from poolsearch.sweep.worker import _device_alone\n"
+        "import sys, time; from poolsearch.sweep.device_lock import device_alone\n"
         "for _ in range(50):\n"
-        "    with _device_alone('cpu'):\n"
+        "    with device_alone('cpu'):\n"
         "        begun = time.monotonic_ns(); time.sleep(0.002); print(begun, time.monotonic_ns())\n"
     )
     processes = [
