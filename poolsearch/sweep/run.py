@@ -83,15 +83,9 @@ def run(
     and as it last did. Raises PoolsearchError before any work: a config that can't be, a study that is taken or held.
     Raises GoneError when the sweep's folder is removed, moved or replaced meanwhile.
     """
-    chosen = options or folder.read_options(config.study)
-    here = chosen.engine == "local"  # on a cluster the nodes say what there is, not this machine
-    space, place = space_of(config), (devices.resolve if here else devices.check)(chosen.device)
+    chosen, resume = options or folder.read_options(config.study), resume or retry
+    space, place = space_of(config), _device(config, chosen)
     url = store.url_of(config.study, chosen)
-    if chosen.workers is not None and not 1 <= chosen.workers <= 256:
-        nearest = min(max(chosen.workers, 1), 256)
-        raise PoolsearchError(f"Workers go from 1 to 256, got {chosen.workers}. Nearest: {nearest}.")
-    if here:  # each worker keeps a copy
-        datasets.check_room(config.data, config.clutter, chosen.workers or devices.default_workers(place))
     home, asked_to_stop = folder.folder_of(config.study), _Flag()
     with ExitStack() as held:
         folder_held = held.enter_context(lease(home))
@@ -108,7 +102,7 @@ def run(
             status = SweepStatus(config.study, "stopped", config.trials, message="It was stopped before its turn.")
             folder.write_status(status)
             return Outcome(status, (), url.render_as_string())
-        ledger = held.enter_context(_opened(config, chosen, resume or retry))
+        ledger = held.enter_context(_opened(config, chosen, resume))
         folder_held.check()
         if file := sqlite_file(ledger.url):
             folder_held.watch(file)
@@ -118,7 +112,7 @@ def run(
         engine = (make_engine or _engine)(chosen, place, log)
         held.callback(engine.close)
         ledger["device"] = engine.resources().device
-        coordinator = Coordinator(config, space, ledger, engine, on_change, was.elapsed_s if resume or retry else 0.0)
+        coordinator = Coordinator(config, space, ledger, engine, on_change, was.elapsed_s if resume else 0.0)
         coordinator.check_folder = folder_held.check
         if retry and coordinator.lost:
             control.retry(coordinator)
@@ -130,6 +124,18 @@ def run(
     except StudyError:  # the database went away for good: the status says so
         rows = ()
     return Outcome(coordinator.status, rows, url.render_as_string())
+
+
+def _device(config: SweepConfig, chosen: Options) -> str:
+    """Return the device to compute on. Raises PoolsearchError for workers that can't be, or that have no room."""
+    here = chosen.engine == "local"  # on a cluster the nodes say what there is, not this machine
+    place = (devices.resolve if here else devices.check)(chosen.device)
+    if chosen.workers is not None and not 1 <= chosen.workers <= 256:
+        nearest = min(max(chosen.workers, 1), 256)
+        raise PoolsearchError(f"Workers go from 1 to 256, got {chosen.workers}. Nearest: {nearest}.")
+    if here:  # each worker keeps a copy
+        datasets.check_room(config.data, config.clutter, chosen.workers or devices.default_workers(place))
+    return place
 
 
 class _Flag:
