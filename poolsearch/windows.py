@@ -82,9 +82,18 @@ def spread(values: tuple[int, ...], axes: int, default: int) -> tuple[int, ...]:
     return values * axes if len(values) == 1 else values
 
 
-@lru_cache(maxsize=4096)
 def window(spec: PoolSpec, sizes: tuple[int, ...]) -> Window:
     """Return the window of a windowed spec on a map of these sizes (SAME padding becomes numbers here)."""
+    return _window(spec, sizes) if known(sizes) else _window.__wrapped__(spec, sizes)
+
+
+def known(sizes: tuple[int, ...]) -> bool:
+    """Return whether all sizes are numbers. A symbol, for which an exporter traces, can't be a cache's key."""
+    return all(type(size) is int for size in sizes)
+
+
+@lru_cache(maxsize=4096)
+def _window(spec: PoolSpec, sizes: tuple[int, ...]) -> Window:
     axes = len(sizes)
     for name, values in (("kernel", spec.kernel), ("stride", spec.stride), ("dilation", spec.dilation)):
         if len(values) > 1 and len(values) != axes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from math import comb, sqrt
+from itertools import product
+from math import comb, prod, sqrt
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import bordered, framed, on
+from poolsearch.pooling.geometry import bordered, channels_of, constant, framed, on
 from poolsearch.pooling.windowed import maximum
 
 _CONV: tuple[Callable[..., Tensor], ...] = (F.conv1d, F.conv2d, F.conv3d)
@@ -40,20 +40,15 @@ def daubechies(taps: int) -> list[float]:
 
 def filtered(x: Tensor, of: Callable[[int], list[float]], taps: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """Return x (already padded) under one filter of(taps) an axis, every stride-th value; channels stay apart."""
-    weight = _weights(of, taps, x.shape[1], x.dtype, x.device)
-    return _CONV[len(taps) - 1](x, weight, stride=stride, groups=x.shape[1])
+    channels = channels_of(x)
+    weight = constant(_product(of, taps), x).view(1, 1, *taps).repeat(channels, *(1,) * (len(taps) + 1))
+    return _CONV[len(taps) - 1](x, weight, stride=stride, groups=channels)
 
 
 @lru_cache(maxsize=256)
-def _weights(
-    of: Callable[[int], list[float]], taps: tuple[int, ...], channels: int, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """Return the product of one filter an axis, once for each channel: (channels, 1, *taps)."""
-    with torch.inference_mode(False):  # it may serve a backward pass later
-        weight = torch.ones((), dtype=torch.float64, device=device)
-        for n in taps:
-            weight = weight.unsqueeze(-1) * torch.tensor(of(n), dtype=torch.float64, device=device)
-        return weight.to(dtype).expand(channels, 1, *weight.shape).contiguous()
+def _product(of: Callable[[int], list[float]], taps: tuple[int, ...]) -> list[float]:
+    """Return the product of one filter an axis, row by row."""
+    return [prod(weights) for weights in product(*map(of, taps))]
 
 
 def blur_pool(x: Tensor, spec: PoolSpec) -> Tensor:

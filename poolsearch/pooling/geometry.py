@@ -7,16 +7,21 @@ the kind says so, with zeros, the mirrored map or the map wrapped around.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poolsearch.kinds import KINDS
 from poolsearch.plan import PoolSpec
-from poolsearch.windows import Window, window
+from poolsearch.windows import Window, known, window
 
 
 class Specified(nn.Module):
@@ -54,8 +59,42 @@ def memory_format(x: Tensor) -> torch.memory_format:
 
 
 def axes_of(x: Tensor) -> tuple[int, ...]:
-    """Return the spatial sizes of a (N, C, ...) tensor, in pixels."""
-    return tuple(x.shape[2:])
+    """Return the spatial sizes of a (N, C, ...) tensor, in pixels.
+
+    In a TorchScript trace a size is a tensor: it is read as the number that it is, so that no cache keeps it, and torch
+    warns that the trace holds for this size alone.
+    """
+    return tuple(map(int, x.shape[2:])) if _traced() else tuple(x.shape[2:])
+
+
+def channels_of(x: Tensor) -> int:
+    """Return the number of channels of a (N, C, ...) tensor; in any trace a fixed number, as that of a weight is."""
+    with _fixed_in_a_trace():
+        return int(x.shape[1])
+
+
+def constant(numbers: Sequence[float] | NDArray[np.float64], like: Tensor) -> Tensor:
+    """Return numbers as a tensor of another's dtype and device: new at each call, a constant of an exported graph.
+
+    Made anew, since a tensor that outlives its call would be a fake one for good after torch.export.
+    """
+    with _fixed_in_a_trace():
+        return torch.as_tensor(numbers, dtype=like.dtype, device=like.device)
+
+
+def _traced() -> bool:
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
+
+
+@contextmanager
+def _fixed_in_a_trace() -> Iterator[None]:
+    """Keep torch from warning that a TorchScript trace holds as a constant what should be one."""
+    if not _traced():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        yield
 
 
 def on(spec: PoolSpec, x: Tensor) -> Window:
@@ -82,7 +121,8 @@ def framed(x: Tensor, spec: PoolSpec) -> tuple[Tensor, Window]:
     A border of real numbers becomes part of the map; then only ceil's overhang is left for padding. A neutral one stays
     with the window, for the operator to leave out.
     """
-    border, amounts, win = _frame(spec, axes_of(x))
+    sizes = axes_of(x)
+    border, amounts, win = (_frame if known(sizes) else _frame.__wrapped__)(spec, sizes)
     return (bordered(x, amounts, border) if amounts else x), win
 
 

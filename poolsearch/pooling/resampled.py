@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import axes_of
+from poolsearch.pooling.geometry import axes_of, constant
 from poolsearch.windows import pooled_size
+
+Array = NDArray[np.float64]
 
 _ADAPTIVE: tuple[Callable[..., Tensor], ...] = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
 
@@ -34,38 +38,46 @@ def spectral_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     return _each_axis(x, spec, lowest_frequencies)
 
 
-def _each_axis(x: Tensor, spec: PoolSpec, matrix: Callable[[int, int], Tensor]) -> Tensor:
+def _each_axis(x: Tensor, spec: PoolSpec, matrix: Callable[[int, int], Array]) -> Tensor:
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     for axis, (size, out) in enumerate(zip(axes_of(x), pooled_size(spec, axes_of(x)), strict=True), start=2):
-        weights = matrix(size, out).to(wide.device, wide.dtype)
+        weights = constant(_weights(matrix, int(size), int(out)), wide)  # a symbol of an exporter becomes its number
         wide = (wide.movedim(axis, -1) @ weights.T).movedim(-1, axis)
     return wide.to(x.dtype)
 
 
-@lru_cache(maxsize=128)
-def triangle(size: int, out: int) -> Tensor:
+def _weights(matrix: Callable[[int, int], Array], size: int, out: int) -> Array:
+    """Return matrix(size, out); kept for the next call when it is small: making it takes longer than a small map."""
+    return _small_weights(matrix, size, out) if size * out <= 1 << 16 else matrix(size, out)
+
+
+@lru_cache(maxsize=64)  # of half a MB at most
+def _small_weights(matrix: Callable[[int, int], Array], size: int, out: int) -> Array:
+    return matrix(size, out)
+
+
+def triangle(size: int, out: int) -> Array:
     """Return the (out, size) weights of an anti-aliased bilinear resize, in float64; each row sums to 1."""
     scale = size / out
-    centres = (torch.arange(out, dtype=torch.float64, device="cpu") + 0.5) * scale
-    places = torch.arange(size, dtype=torch.float64, device="cpu") + 0.5
-    weights = (1 - (places - centres[:, None]).abs() / scale).clamp_min(0)
-    return weights / weights.sum(1, keepdim=True)
+    centres = (np.arange(out)[:, None] + 0.5) * scale
+    weights = np.maximum(1 - abs(np.arange(size) + 0.5 - centres) / scale, 0)
+    return np.asarray(weights / weights.sum(1, keepdims=True))
 
 
-@lru_cache(maxsize=128)
-def lowest_frequencies(size: int, out: int) -> Tensor:
+def lowest_frequencies(size: int, out: int) -> Array:
     """Return the (out, size) weights that keep frequencies up to out / 2 waves a map, in float64; rows sum to 1.
 
     Of an even output the highest frequency is kept by its real part, as in the inverse of a real Fourier transform.
     """
-    places = torch.arange(out, dtype=torch.float64, device="cpu")[:, None] / out
-    places = places - torch.arange(size, dtype=torch.float64, device="cpu") / size
-    waves = torch.arange(1, (out + 1) // 2, dtype=torch.float64, device="cpu")[:, None, None]
-    weights = 1 + 2 * torch.cos(2 * torch.pi * waves * places).sum(0)
+    places = np.arange(out)[:, None] / out - np.arange(size) / size
+    most = (out - 1) // 2  # waves
+    # 1 + 2 Σ cos(2 pi n place) for n from 1 to most is sin((2 most + 1) pi place) / sin(pi place) (Dirichlet)
+    height = np.sin(np.pi * places)
+    here = abs(height) < 1e-9
+    weights = np.where(here, 2 * most + 1.0, np.sin((2 * most + 1) * np.pi * places) / np.where(here, 1.0, height))
     if out % 2 == 0 and out < size:
-        rows = torch.arange(out, dtype=torch.float64, device="cpu")[:, None] % 2 * -2 + 1  # cos(pi · row)
-        columns = torch.arange(size, dtype=torch.float64, device="cpu") / size
-        weights = weights + rows * torch.cos(torch.pi * out * columns)
+        rows = 1 - 2 * (np.arange(out)[:, None] % 2)  # cos(pi · row)
+        weights = weights + rows * np.cos(np.pi * out * np.arange(size) / size)
     elif out % 2 == 0:
-        weights = weights + torch.cos(torch.pi * out * places)
-    return weights / size
+        weights = weights + np.cos(np.pi * out * places)
+    return np.asarray(weights / size)

@@ -1,0 +1,79 @@
+"""Every pooling under torch's exporters and compiler: the same numbers there, and nothing of theirs left behind here.
+
+No other test uses these map sizes, so that no cache has seen them when an exporter comes first.
+"""
+
+import functools
+import gc
+
+import pytest
+import torch
+from test_pooling import SPECS, numbers
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from poolsearch.kinds import KINDS
+from poolsearch.pooling import build
+
+# of each kind the last of its windows: padded where the kind takes a padding
+LAST = [[spec for spec in SPECS if spec.kind == kind][-1] for kind in KINDS]
+every_kind = pytest.mark.parametrize("spec", LAST, ids=str)
+CHANNELS = 6
+
+
+def symbolic(module: torch.nn.Module, x: Tensor) -> fx.GraphModule:
+    return make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(x)
+
+
+def compiled(module, x):
+    torch._dynamo.reset()  # the modules of one kind share their code, and torch compiles one function eight times
+    return torch.compile(module, backend="eager", fullgraph=True)
+
+
+# each with map sizes of its own
+TRACERS = {
+    "export": (lambda module, x: torch.export.export(module, (x,)).module(), (23, 34)),
+    "make_fx": (lambda module, x: make_fx(module)(x), (25, 34)),
+    "symbolic make_fx": (symbolic, (23, 36)),
+    "compile": (compiled, (25, 36)),
+}
+
+
+def cached_tensors() -> list[str]:
+    """Return the names of the caches of this package that hold a tensor, as a key or as a value."""
+    found = []
+    for cache in [thing for thing in gc.get_objects() if type(thing) is functools._lru_cache_wrapper]:
+        if not cache.__module__.startswith("poolsearch"):
+            continue
+        queue, seen = gc.get_referents(cache), set()
+        while queue:
+            thing = queue.pop()
+            if isinstance(thing, Tensor):
+                found.append(cache.__qualname__)
+                break
+            if id(thing) not in seen and isinstance(thing, dict | tuple | list | set):
+                seen.add(id(thing))
+                queue += gc.get_referents(thing)
+    return found
+
+
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning:torch", "ignore::DeprecationWarning:torch", "ignore:Dynamo detected a call:UserWarning"
+)
+@pytest.mark.parametrize(
+    "tracer", ["export", "make_fx", "compile", pytest.param("symbolic make_fx", marks=pytest.mark.slow)]
+)
+@every_kind
+def test_a_traced_pooling_gives_the_same_numbers_and_the_next_one_is_not_fake(spec, tracer):
+    trace, sizes = TRACERS[tracer]
+    first, second = build(spec, CHANNELS).eval(), build(spec, CHANNELS).eval()
+    second.load_state_dict(first.state_dict())
+    x = numbers(2, CHANNELS, *sizes)
+    with torch.no_grad():
+        traced = trace(first, x)(x)
+        eager = second(x)
+    assert type(eager) is Tensor
+    assert torch.allclose(
+        eager, traced, atol=1e-6
+    )  # the compiler makes the weights of a resampling with torch, not numpy
+    assert cached_tensors() == []
