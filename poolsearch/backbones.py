@@ -6,6 +6,7 @@ Covers building (seeded, on any device) and what a builder can't take. Where a b
 
 from __future__ import annotations
 
+import difflib
 import re
 import warnings
 from collections import OrderedDict
@@ -87,6 +88,7 @@ def _published(name: str, label: str, source: str) -> Backbone:
     return Backbone(label, partial(_torchvision, name), (3, 224, 224), 1000, source=source)
 
 
+_TIMM = "timm."  # before a name of timm's
 # What the pages name first. All of torchvision's classification networks are known by their names there, and timm's,
 # where timm is installed, as timm.NAME.
 BACKBONES: dict[str, Backbone] = {
@@ -100,11 +102,14 @@ BACKBONES: dict[str, Backbone] = {
 
 @cache
 def known() -> tuple[str, ...]:
-    """Return the name of every backbone that can be opened: ours, torchvision's, and timm's where it is installed."""
+    """Return the name of every backbone that can be opened: ours, torchvision's, and timm's where it is installed.
+
+    A name of timm's may have the tag of published weights behind it, as in timm.resnet50.a1_in1k.
+    """
     models = vision.models()
     names = [*BACKBONES, *(name for name in models.list_models(module=models) if name not in BACKBONES)]
     if find_spec("timm"):
-        names += [f"timm.{name}" for name in import_module("timm").list_models()]
+        names += [f"{_TIMM}{name}" for name in import_module("timm").list_models()]
     return tuple(names)
 
 
@@ -148,21 +153,67 @@ def _cased(part: str) -> str:
 
 
 @cache
+def _tagged() -> frozenset[str]:
+    """Return the names of timm's with the tags of published weights; none where it is not installed."""
+    return (
+        frozenset(f"{_TIMM}{name}" for name in import_module("timm").list_pretrained())
+        if find_spec("timm")
+        else frozenset()
+    )
+
+
+@cache
 def backbone(name: str) -> Backbone:
     """Return the record of a backbone. Raises PlanError for an unknown name, with the nearest known one."""
     if name in BACKBONES:
         return BACKBONES[name]
-    if name.startswith("timm.") and not find_spec("timm"):
-        raise PlanError(f"'{name}' needs timm, which is not installed. Install it with: pip install timm==1.0.31.")
-    if name not in known():
-        raise PlanError(unknown("backbone", name, [*BACKBONES, *(n for n in known() if not n.startswith("timm."))]))
-    if name.startswith("timm."):
-        short = name.removeprefix("timm.")
-        size = import_module("timm").get_pretrained_cfg(short).input_size
-        return Backbone(name, partial(_timm, short), size, 1000, any_channels=True, source="timm")
+    if name.startswith(_TIMM) and not find_spec("timm"):
+        raise PlanError(
+            f"'{shortened(name)}' needs timm, which is not installed. Install it with: pip install timm==1.0.31."
+        )
+    if name not in known() and name not in _tagged():
+        raise PlanError(_unknown(name))
+    if name.startswith(_TIMM):
+        short = name.removeprefix(_TIMM)
+        published = import_module("timm").get_pretrained_cfg(short)  # of a tag, its size and classes
+        return Backbone(
+            name, partial(_timm, short), published.input_size, published.num_classes or 1000, any_channels=True,
+            source="timm",
+        )  # fmt: skip
     # the builders take the smallest size that weights were published for
     crop = min(entry.transforms.keywords["crop_size"] for entry in vision.models().get_model_weights(name))
     return Backbone(name, partial(_torchvision, name), (3, crop, crop), 1000, source="torchvision")
+
+
+def _unknown(name: str) -> str:
+    """Return the sentence for a name that no backbone has: for what it is known elsewhere, or the nearest one."""
+    if reason := _elsewhere(name):
+        return reason
+    theirs = [one for one in known() if one.startswith(_TIMM)]
+    own = [one for one in known() if not one.startswith(_TIMM)]
+    arch, _, tag = name.removeprefix(_TIMM).partition(".")
+    if tag and f"{_TIMM}{arch}" in theirs:
+        tags = sorted(one.removeprefix(f"{_TIMM}{arch}.") for one in _tagged() if one.startswith(f"{_TIMM}{arch}."))
+        if name.startswith(_TIMM) or tag not in tags:
+            return unknown("tag", tag, tags, where=f"{_TIMM}{arch}")
+    meant = _TIMM + name if f"{_TIMM}{arch}" in theirs else ""
+    if not name.startswith(_TIMM):
+        more = [f"and {len(theirs):,} of timm, as in timm.resnet50"] if theirs else []
+        return unknown("backbone", name, [*own, *more], meant=meant)
+    later = import_module("timm").models.get_deprecated_models().get(arch)  # names that timm has replaced
+    near = difflib.get_close_matches(name.lower(), theirs, n=8, cutoff=0.5)
+    meant = f"{_TIMM}{later}" if later else next(iter(near), "")
+    return unknown("backbone", name, [*near, f"{len(theirs):,} names in all, from timm.list_models()"], meant=meant)
+
+
+def _elsewhere(name: str) -> str:
+    """Return the sentence for a network of torchvision's that is for something else than classifying one picture."""
+    models = vision.models()
+    if name not in models.list_models():
+        return ""
+    family = models.get_model_builder(name).__module__.split(".")[2]  # torchvision.models.video.resnet
+    reason = "takes video: 3d is not supported" if family == "video" else f"is one of torchvision's for {family}"
+    return f"'{name}' {reason}. Possible: networks that classify one picture, as in 'resnet18/3x224x224'."
 
 
 def published(text: str) -> Plan:

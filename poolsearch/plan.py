@@ -53,6 +53,8 @@ class Plan:
         match = re.fullmatch(r"(\d{1,9})x(\d{1,9})x(\d{1,9})", size.strip())
         if len(text) > _LETTERS_MOST:
             raise PlanError(f"A Plan has {_LETTERS_MOST:,} letters at most, got {len(text):,}.")
+        if re.fullmatch(r"\d{1,9}(x\d{1,9}){3}", size.strip()):
+            raise PlanError(f"'{shortened(head)}' has an input of four numbers: 3d is not supported. Write CxHxW.")
         if not slash or not match:
             raise PlanError(
                 f"'{shortened(head)}' is no backbone with an input size. Write it as in 'resnet18/3x64x64'."

@@ -18,7 +18,7 @@ from math import inf, isfinite, prod
 from poolsearch import memory
 from poolsearch.errors import PlanError
 from poolsearch.measure.arithmetic import Shape, Work, work
-from poolsearch.plan import Plan
+from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import DiskBytes, LayerPair, LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, replayed
 from poolsearch.surgery.edits import learned_numbers
@@ -61,7 +61,7 @@ def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
         rows.append(
             LayerRow(
                 path=call.path or "forward",
-                op=_words(call),
+                op=_words(call, trace),
                 site=call.site or home.get(call.path or "forward", ""),
                 shape=shape[1:],
                 parameters=call.parameters + learned,
@@ -97,14 +97,22 @@ def homes(sites: Sequence[Site]) -> dict[str, str]:
     return {member.path: site.name for site in sites for member in site.members}
 
 
-def _words(call: Call) -> str:
+def _words(call: Call, trace: Trace) -> str:
     """Return what a layer does: `conv k3 s2 p1`, `max k3 s2 p1`, `norm`, `relu`."""
     if call.spec:
         return str(call.spec)
     if call.window:
-        depthwise = "depthwise " if call.groups > 1 and call.weight[1] == 1 else ""
-        return f"{depthwise}{published_spec(call)}"
+        depthwise = "depthwise " if call.learned and call.groups > 1 and call.weight[1] == 1 else ""
+        return f"{depthwise}{published_spec(call, trace) or _unnamed(call)}"
     return _WORDS.get(call.op, call.op)
+
+
+def _unnamed(call: Call) -> str:
+    """Return what a layer does whose window no kind of pooling has: `fixed filter k5 s2 p2`, `lp_pool2d k2 s2`."""
+    assert call.window is not None
+    win = call.window
+    numbers = str(PoolSpec.of("conv", win.kernel, win.stride, win.padding, win.dilation)).removeprefix("conv ")
+    return f"{'fixed filter' if call.op == 'conv2d' else call.op} {numbers}"
 
 
 def _work(call: Call, trace: Trace, sources: list[Shape], shape: Shape, learned: int) -> Work:
@@ -121,6 +129,9 @@ def _work(call: Call, trace: Trace, sources: list[Shape], shape: Shape, learned:
     spec = call.spec or published_spec(call, trace)
     if spec is None or len(source) != 4 or len(shape) not in (2, 4):
         return Work()
+    if trace.calls[call.inputs[0]].channels_last:
+        source = (source[0], source[3], *source[1:3])
+        shape = (shape[0], shape[3], *shape[1:3]) if len(shape) == 4 else shape
     return work(spec, source[1:], (*shape[1:], 1, 1)[:3], learned)
 
 

@@ -34,7 +34,10 @@ from poolsearch.windows import spread
 
 @dataclass(frozen=True)
 class Swap:
-    """Another pooling in the place of a pooling module; `flat` where that module left vectors, not maps."""
+    """Another pooling in the place of a pooling module.
+
+    `flat` where that module left vectors, not maps; `last` where the channels of what it took come last.
+    """
 
     site: str
     path: str
@@ -42,6 +45,7 @@ class Swap:
     spec: PoolSpec
     channels: int
     flat: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Rewrite:
     spec: PoolSpec
     channels: int
     flat: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,12 +203,13 @@ def _lost(member: Member, spec: PoolSpec, axis: int) -> int:
 
 def _member_edits(site: Site, member: Member, spec: PoolSpec, trace: Trace) -> Iterable[Edit]:
     call = trace.calls[member.call]
+    last = trace.calls[call.inputs[0]].channels_last
     pooling = replace(spec, placement="after")
     if member.form == "pooling":
-        return [Swap(site.name, member.path, member.call, pooling, member.channels, call.lay is None)]
+        return [Swap(site.name, member.path, member.call, pooling, member.channels, call.lay is None, last)]
     if member.form == "function":
         place = (call.path, call.op, call.ordinal, member.call)
-        return [Rewrite(site.name, *place, pooling, member.channels, call.lay is None)]
+        return [Rewrite(site.name, *place, pooling, member.channels, call.lay is None, last)]
     stride = spread(spec.stride, 2, 1)
     if spec.kind == "conv":
         return [Restride(site.name, member.path, member.call, (stride[0], stride[1]))]

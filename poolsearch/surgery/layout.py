@@ -38,7 +38,8 @@ def _laid(call: Call, done: list[Call]) -> dict[str, Any]:
     shape, same = call.shape, {"law": "same", "follows": first, "map": x.map}
     spatial = len(shape) == 4 and len(x.shape) == 4
     if call.window is not None and spatial:
-        return _windowed(call, x, first)
+        # weights that follow from the map (CondConv) scale it as a whole: their own size is none
+        return {**_windowed(call, x, first), "gates": tuple(i for i in call.inputs[1:] if i != first)}
     if call.target and len(shape) == 4:
         return {"law": "fixed", "map": call.target, "follows": first}
     if call.op in _REDUCTIONS and call.dims and x.lay:

@@ -66,7 +66,7 @@ def _edited(model: nn.Module, changes: tuple[Edit, ...]) -> nn.Module:
     calls: dict[str, Patches] = {}
     for edit in changes:
         if isinstance(edit, Rewrite):
-            pooling_ = Pooled(pooling.build(edit.spec, edit.channels), edit.flat)
+            pooling_ = Pooled(pooling.build(edit.spec, edit.channels), edit.flat, edit.last)
             calls.setdefault(edit.path, {})[edit.function, edit.ordinal] = pooling_
         else:
             _apply(model, edit)
@@ -79,7 +79,7 @@ def _apply(model: nn.Module, edit: Swap | Restride | Hang) -> None:
     if isinstance(edit, Swap):
         parent, _, name = edit.path.rpartition(".")
         new = pooling.build(edit.spec, edit.channels)
-        setattr(model.get_submodule(parent), name, Pooled(new, True) if edit.flat else new)
+        setattr(model.get_submodule(parent), name, Pooled(new, edit.flat, edit.last) if edit.flat or edit.last else new)
     elif isinstance(edit, Restride):
         conv = model.get_submodule(edit.path)
         assert isinstance(conv, nn.Conv2d)

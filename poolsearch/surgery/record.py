@@ -55,14 +55,20 @@ class _OwnError(SiteError):
 
 def _traced(name: str, size: tuple[int, int, int], training: bool, device: str) -> Trace:
     """Return what was recorded of a network on a device; the network itself is gone then."""
+    model: nn.Module | None = None
     try:
         model = backbones.build(Plan(name, size), device=device).train(training)
         calls, outputs = record_calls(model, size, device)
     except PoolsearchError:
         raise
     except Exception as error:
+        if model is not None and (volume := _volume(model)):
+            raise SiteError(_no_volumes(name, volume)) from None
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise _OwnError(f"{name} does not run at {'x'.join(map(str, size))}: {reason}") from None
+    for call in calls:  # one that is given a picture takes it for a volume of one channel
+        if call.op.endswith("3d") and call.inputs and len(calls[call.inputs[0]].shape) == 4:
+            raise SiteError(_no_volumes(name, f"{call.path or 'forward'} calls {call.op}"))
     ran = {call.path for call in calls}
     idle = not training and any(
         path not in ran and next(module.parameters(recurse=False), None) is not None
@@ -79,6 +85,16 @@ def _traced(name: str, size: tuple[int, int, int], training: bool, device: str) 
         parameters=sum(p.numel() for p in model.parameters()) - sum(call.parameters for call in calls),
         buffer_bytes=buffers - sum(call.buffer_bytes for call in calls),
     )
+
+
+def _volume(model: nn.Module) -> str:
+    """Return the first module of a network that wants volumes, in words; "" where none does."""
+    found = (f"{path} is a {type(one).__name__}" for path, one in model.named_modules() if "3d" in type(one).__name__)
+    return next(found, "")
+
+
+def _no_volumes(name: str, reason: str) -> str:
+    return f"{name} is a 3d network ({reason}), and 3d is not supported. Possible: networks that take one picture."
 
 
 def record_calls(

@@ -17,15 +17,20 @@ Patches = dict[tuple[str, int], nn.Module]  # (function, how often it was called
 
 
 class Pooled(nn.Module):
-    """Return the pooled map, as a vector (N, C) where the call in whose place it stands left one."""
+    """Return the pooled map as the call in whose place it stands left it: a vector (N, C), or the channels last.
 
-    def __init__(self, pooling: nn.Module, flat: bool) -> None:
+    `last` says that the map which enters has its channels last, (N, H, W, C).
+    """
+
+    def __init__(self, pooling: nn.Module, flat: bool, last: bool = False) -> None:
         super().__init__()
-        self.pooling, self.flat = pooling, flat
+        self.pooling, self.flat, self.last = pooling, flat, last
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pooling(x)
-        return y.flatten(1) if self.flat else y
+        y: Tensor = self.pooling(x.permute(0, 3, 1, 2) if self.last else x)
+        if self.flat:
+            return y.flatten(1)
+        return y.permute(0, 2, 3, 1) if self.last else y
 
 
 def rewrite(model: nn.Module, path: str, patches: Patches) -> nn.Module:

@@ -153,12 +153,14 @@ def _lines(model: nn.Module, plan: Plan, edit: Edit, pieces: _Pieces) -> list[st
     if isinstance(edit, Swap):
         parent, _, name = edit.path.rpartition(".")
         place, made = _place(model, edit.path), _module(edit.spec, edit.channels, pieces)
-        made = f"{pieces.use_object(Pooled)}({made}, True)" if edit.flat else made
+        last = ", True" if edit.last else ""
+        made = f"{pieces.use_object(Pooled)}({made}, {edit.flat}{last})" if edit.flat or edit.last else made
         if "get_submodule" in place:  # no name of Python's
             return [f'setattr({_place(model, parent)}, "{name}", {made})']
         return [f"{place} = {made}"]
     if isinstance(edit, Rewrite):
-        made = f"{pieces.use_object(Pooled)}({_module(edit.spec, edit.channels, pieces)}, {edit.flat})"
+        last = ", True" if edit.last else ""
+        made = f"{pieces.use_object(Pooled)}({_module(edit.spec, edit.channels, pieces)}, {edit.flat}{last})"
         return [f'calls.setdefault("{edit.path}", {{}})["{edit.function}", {edit.ordinal}] = {made}']
     if isinstance(edit, Restride):
         conv = _place(model, edit.path)

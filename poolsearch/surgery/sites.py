@@ -51,7 +51,7 @@ def _auxiliary(backbone: str, size: tuple[int, int, int]) -> tuple[Site, ...]:
     except SiteError:
         shapes = [call.shape for call in trace.calls]
     users = trace.users()
-    groups = [calls for role, calls in _groups(trace) if role == "aux"]
+    groups = [calls for role, calls in _groups(trace, training=True) if role == "aux"]
     return tuple(_site(f"aux{n}", "aux", calls, trace, users, shapes) for n, calls in enumerate(groups, start=1))
 
 
@@ -71,8 +71,12 @@ class _Classes:
         self.parent[self.find(a)] = self.find(b)
 
 
-def _groups(trace: Trace) -> list[tuple[Role, list[int]]]:
-    """Return the reducing calls that belong together with what they are for, in network order."""
+def _groups(trace: Trace, training: bool = False) -> list[tuple[Role, list[int]]]:
+    """Return the reducing calls that belong together with what they are for, in network order.
+
+    Everything that the network returns when it is used is an output of its own (the levels of a feature pyramid). What
+    it returns beside its first in training is that of auxiliary heads.
+    """
     levels = _Classes(len(trace.calls))
     for index, call in enumerate(trace.calls):
         if not call.inputs:
@@ -84,8 +88,8 @@ def _groups(trace: Trace) -> list[tuple[Role, list[int]]]:
             for other in call.inputs:
                 if other not in call.gates:
                     levels.union(index, other)
-    trunk = _reached(trace, trace.outputs[:1])
-    aux = _reached(trace, trace.outputs[1:]) - trunk
+    trunk = _reached(trace, trace.outputs[:1] if training else trace.outputs)
+    aux = _reached(trace, trace.outputs) - trunk
     grouped: dict[tuple[object, ...], list[int]] = {}
     roles: dict[tuple[object, ...], Role] = {}
     for index, call in enumerate(trace.calls):
@@ -163,12 +167,13 @@ def _site(
     members.sort(key=lambda member: (member.activation is None, member.call))
     main = members[0]
     call = trace.calls[main.call]
-    before, after = shapes[call.inputs[0]], shapes[main.call]
-    entering = trace.calls[call.inputs[0]]
+    source = _entering(trace, main)
+    before, after = shapes[source], shapes[main.call]
+    entering = trace.calls[source]
     into = (before[entering.lay[0]], before[entering.lay[1]]) if entering.lay else entering.map
     out = (after[call.lay[0]], after[call.lay[1]]) if call.lay else (1, 1)
     still = role == "trunk" and not call.reduces
-    return Site(name, role, tuple(members), call.shape[1], into, out, _locked(role, call, members, trace), still)
+    return Site(name, role, tuple(members), call.channels, into, out, _locked(role, call, members, trace), still)
 
 
 def _locked(role: Role, call: Call, members: list[Member], trace: Trace) -> str:
@@ -193,17 +198,17 @@ def _again(trace: Trace, member: Member) -> bool:
 
 def _member(trace: Trace, users: dict[int, list[int]], index: int) -> Member:
     call = trace.calls[index]
-    entering = trace.calls[call.inputs[0]].shape[1]
+    entering = trace.calls[call.inputs[0]].channels
     spec = published_spec(call, trace)
     if call.op == "conv2d" and call.learned:
         activation = _activation(trace, users, index)
         anchor = _anchor(trace, users, activation) if activation is not None else None
         activation = activation if anchor else None
-        return Member(call.path, "convolution", str(spec), spec, index, entering, call.shape[1], activation, anchor)
+        return Member(call.path, "convolution", str(spec), spec, index, entering, call.channels, activation, anchor)
     text = str(spec) if spec else f"{call.op} to {'x'.join(map(str, call.map))}"
     form: Literal["pooling", "function"] = "pooling" if call.leaf and call.parameters == 0 else "function"
     path = call.path if form == "pooling" else call.path or "forward"
-    return Member(path, form, text, spec, index, entering, call.shape[1])
+    return Member(path, form, text, spec, index, entering, call.channels)
 
 
 def published_spec(call: Call, trace: Trace | None = None) -> PoolSpec | None:
@@ -249,6 +254,15 @@ def _windowed(
         return None
     counted = counted or kind != "avg"
     return PoolSpec(kind, win.kernel, win.stride, win.padding, win.dilation, ceil=win.ceil, counted=counted)
+
+
+def _entering(trace: Trace, member: Member) -> int:
+    """Return the call whose result enters a member: a pooling module that pads by itself takes the map before that."""
+    call = trace.calls[member.call]
+    source = call.inputs[0]
+    before = trace.calls[source]
+    pads = member.form == "pooling" and before.op == "pad" and before.path == call.path
+    return before.inputs[0] if pads else source
 
 
 def _padded_before(call: Call, trace: Trace | None) -> tuple[tuple[int, int], ...] | None:

@@ -53,6 +53,16 @@ class Call:
     gates: tuple[int, ...] = ()  # inputs that only scale or shift a map as a whole
 
     @property
+    def channels_last(self) -> bool:
+        """Return whether the result is a map of (1, H, W, C)."""
+        return len(self.shape) == 4 and self.lay == (-3, -2)
+
+    @property
+    def channels(self) -> int:
+        """Return how many channels the result has."""
+        return self.shape[-1] if self.channels_last else self.shape[1]
+
+    @property
     def reduces(self) -> bool:
         """Return whether the call shrinks a map: by a stride, a step, or a collapse to a fixed size."""
         if self.op == "pool" or self.window is not None:
