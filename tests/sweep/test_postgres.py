@@ -218,7 +218,7 @@ def test_sixty_trials_through_ten_killed_workers_and_five_restarts(
     with out.open("w") as out_file, err.open("w") as err_file:
         process = start(config, own_runs, "--storage", database, "--workers", "2", out=out_file, err=err_file)
         strike(process, server, blows, source)
-        assert process.wait(timeout=100) == 0, err.read_text()
+        assert process.wait(timeout=600) == 0, err.read_text()
     found = whole(database, 60)
     again = sum(trial.user_attrs["attempts"] - 1 for trial in found)
     assert 1 <= again <= 10  # a worker that is killed between two trials costs no attempt
@@ -236,11 +236,11 @@ def test_a_second_coordinator_elsewhere_exits_with_75(tmp_path, start, wide, own
     first = start(slow, own_runs, "--storage", database, "--workers", "1")
     wait_until(lambda: folder.read_status("tiny").running)
     second = start(slow, tmp_path / "elsewhere", "--storage", database, "--resume")
-    out, err = second.communicate(timeout=60)
+    out, err = second.communicate(timeout=600)
     assert (second.returncode, out) == (75, "")
     assert err == "The study 'tiny' is run by a coordinator elsewhere already. Stop it first.\n"
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=60)
+    first.communicate(timeout=600)
     assert first.returncode == 130
 
 
@@ -395,7 +395,7 @@ def test_a_storage_that_cannot_be_is_one_sentence(
 def test_a_wrong_password_is_one_sentence_without_it(start, tiny, own_runs, database, monkeypatch):
     monkeypatch.setenv("PGPASSWORD", "canary-wrong")
     process = start(tiny, own_runs, "--storage", database)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out, len(err.splitlines())) == (2, "", 1)
     assert 'password authentication failed for user "poolsearch"' in err
     assert "canary" not in err
@@ -406,7 +406,7 @@ def test_a_missing_driver_is_named_with_its_remedy(tmp_path, start, tiny, own_ru
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(tmp_path))
         process = start(tiny, own_runs, "--storage", database)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out) == (2, "")
     assert err == (f"The storage '{database}' needs psycopg. Install it: pip install -r requirements-cluster.txt.\n")
 
