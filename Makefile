@@ -18,7 +18,7 @@ test: .venv/dev
 	$(BIN)/python -m pytest -n logical --maxprocesses 4
 
 sweep: .venv/app
-	$(BIN)/python experiments/sweep.py configs/cluttered-digits.toml --resume
+	$(BIN)/python experiments/sweep.py configs/cluttered-digits.toml --resume-or-start
 
 check: lint types test
 

@@ -410,7 +410,7 @@ def _a_minute(count: int, trials: int) -> float:
     def watch(status: SweepStatus) -> None:
         ended.setdefault(status.complete + status.failed, time.perf_counter())
 
-    outcome = run(settings, Options(workers=count), resume=True, on_change=watch)
+    outcome = run(settings, Options(workers=count), or_start=True, on_change=watch)
     assert len(outcome.rows) == trials
     for row in outcome.rows:
         if row.state != "complete":

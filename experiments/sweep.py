@@ -1,6 +1,6 @@
 """Run a sweep without a screen: progress on stderr, the front as a table, one JSON document as the last line.
 
-    python experiments/sweep.py configs/cluttered-digits.toml --set trials=48 --workers 2 --resume
+    python experiments/sweep.py configs/cluttered-digits.toml --set trials=48 --workers 2 --resume-or-start
 
 Exit codes: 0 done, 1 nothing was measured, or no worker or database could be had, or the sweep's folder was removed or
 moved while it ran, or trials were lost because their worker died in every attempt (run them again with --retry), 2 the
@@ -63,8 +63,10 @@ def main(
     engine: Annotated[str | None, typer.Option(help="local, or ray for a cluster")] = None,
     address: Annotated[str | None, typer.Option(help="of the Ray cluster; default the one of this machine")] = None,
     gpu_model: Annotated[str | None, typer.Option(help="where a cluster has several; one sweep uses one")] = None,
-    resume: Annotated[bool, typer.Option(help="continue a study that is there already")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue a study that is there already")] = False,
+    or_start: Annotated[bool, typer.Option("--resume-or-start", help="continue it, or else start it")] = False,
     retry: Annotated[bool, typer.Option(help="continue, and run again the trials lost to dead workers")] = False,
+    retime: Annotated[bool, typer.Option("--time-again", help="continue, and time all its networks again")] = False,
     at_once: Annotated[bool, typer.Option("--at-once", help="do not wait for the sweeps that came before")] = False,
 ) -> None:
     """Search over Plans as a TOML config says; a study that is resumed runs where and as it last did."""
@@ -80,7 +82,7 @@ def main(
         gpu_model=gpu_model,
     )  # fmt: skip
     with report.bar:
-        outcome = run(settings, options, resume, report, at_once, retry=retry)
+        outcome = run(settings, options, resume, report, at_once, retry=retry, or_start=or_start, retime=retime)
     console().print(front_table(outcome.rows, settings.objectives))
     show(outcome.document())
     if outcome.status.state == "stopped":

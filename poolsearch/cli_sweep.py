@@ -106,6 +106,16 @@ def retry(study: Study, id: Id = "") -> None:
     return say(f"'{study}' is started again. Watch it: {launch.in_words('status', study)}")
 
 
+@app.command("time")
+@refusing
+def time_(study: Study) -> None:
+    """Time all finished networks of a sweep together again; its latencies and its front may change."""
+    from poolsearch.sweep import launch
+
+    launch.retime(study)
+    say(f"The networks of '{study}' are timed again. Watch it: {launch.in_words('status', study)}")
+
+
 @app.command()
 @refusing
 def stop(study: Study, id: Id = "") -> None:

@@ -76,6 +76,7 @@ class Coordinator:
         self.started_s = self.enforced_s = elapsed_s
         self.check_folder: Callable[[], None] = lambda: None  # raises GoneError when the sweep's folder is gone
         self.stopping = False  # by a signal or a command
+        self.retime = False  # time all networks together also where nothing ended since they were
         self.paused = ""  # why, in words; "" is not
         self._place = folder.folder_of(config.study)
         self.least_mb = 0.0  # what must be free since the disk was found full

@@ -28,7 +28,13 @@ def ending(sweep: Coordinator) -> tuple[Any, str]:
         return "stopped", "It can be resumed."
     if sweep.lost:
         return "incomplete", _lost(sweep)
-    if sweep.counts.total() >= sweep.config.trials:
+    there, trials = sweep.counts.total(), sweep.config.trials
+    if there > trials:
+        return "done", f"It has {there} trials, more than the budget of {trials}: no other one is tried."
+    if there == trials and not sweep.finished_now and not sweep.retime:
+        again = in_words("time", sweep.config.study)
+        return "done", f"All {trials} trials were there already, and nothing was measured. To time them again: {again}"
+    if there == trials:
         return "done", ""
     if sweep.spent():
         return "done", f"Its {sweep.config.minutes:g} minutes are over."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.rows import SweepStatus
 from poolsearch.sweep import commands, folder, store
 from poolsearch.sweep.folder import Options
+from poolsearch.sweep.preflight import preflight
 from poolsearch.sweep.space import Space, space_of
 
 _ROOT = Path(__file__).parents[2]
@@ -34,15 +36,44 @@ def start(config: SweepConfig, options: Options | None = None) -> str:
 
     Raises PoolsearchError before any work when the config can't be, or the name is taken.
     """
-    space_of(config)
-    place = folder.folder_of(config.study)
-    with folder.writing(place):
-        place.mkdir(parents=True, exist_ok=True)
-        if not files.create(place / "config.toml", to_toml(config)):
-            raise StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
-        folder.write_options(config.study, options or Options())
-    _spawn(config, [])
+    place, chosen, made = folder.folder_of(config.study), options or Options(), False
+    taken = StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
+    refused = _was_refused(config.study)
+    if (place / "config.toml").exists() and not refused:
+        raise taken
+    preflight(config, chosen)
+    try:
+        with folder.writing(place):
+            place.mkdir(parents=True, exist_ok=True)
+            if refused:
+                (place / "config.toml").unlink(missing_ok=True)
+            if not files.create(place / "config.toml", to_toml(config)):
+                raise taken
+            made = True
+            folder.write_options(config.study, chosen)
+        _spawn(config, [])
+    except StudyError:
+        if made:  # and then could not be written on
+            shutil.rmtree(place, ignore_errors=True)
+        raise
     return config.study
+
+
+def _was_refused(study: str) -> bool:
+    """Return whether a sweep's name is free again: it was refused before it had a study."""
+    place = folder.folder_of(study)
+    if not (place / "config.toml").exists() or (place / "study.db").exists():
+        return False
+    status = folder.read_status(study)
+    return status.state in ("failed", "lost") and not folder.read_options(study).name
+
+
+def retime(study: str) -> None:
+    """Time all finished networks of a sweep together again, in the background. Raises StudyError when it is at work."""
+    config = folder.read_config(study)
+    if folder.read_status(study).alive:
+        raise StudyError(f"The sweep '{study}' is at work: its networks are timed together when it ends.")
+    _spawn(config, ["--time-again"])
 
 
 def resume(study: str, id: str = "") -> str:

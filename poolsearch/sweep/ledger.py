@@ -26,7 +26,7 @@ from poolsearch.sweep.engine import FailureKind
 from poolsearch.sweep.folder import Options, read_options, result_file
 from poolsearch.sweep.patience import Patience
 from poolsearch.sweep.storage import StudyLock, in_words, open_storage
-from poolsearch.sweep.store import Kept, kept, numbered, url_of
+from poolsearch.sweep.store import Existing, Kept, kept, numbered, study_id, url_of
 
 _TRIALS, _PARAMS, _ATTRIBUTES = (
     models.BaseModel.metadata.tables[name] for name in ("trials", "trial_params", "trial_user_attributes")
@@ -47,6 +47,7 @@ class Ledger:
         self.name = options.name or read_options(config.study).name or config.study
         self._lock = StudyLock(self.url, self.name)
         self._patience = Patience(self.url, self._lock)
+        self._alone = options.storage is None  # in a file of its own
         try:
             self._open(config)
         except BaseException:
@@ -56,14 +57,17 @@ class Ledger:
     def _open(self, config: SweepConfig) -> None:
         self._storage: RDBStorage = open_storage(self.url)
         with in_words(self.url):
-            try:
-                self._id = self._storage.get_study_id_from_name(self.name)
-            except KeyError:
-                ways = [StudyDirection[way.upper()] for way in results.directions(config)]
-                self._id = self._storage.create_new_study(ways, self.name)
             with self._storage.engine.connect() as connection:
-                self._ids = numbered(connection, self._id)
-            self.new = not self._ids and self["config"] is None  # or its making was cut off before this line
+                found = study_id(connection, self.name, self._alone)
+                self._ids = numbered(connection, found) if found else {}
+            self.new = not self._ids  # also where its making was cut off before its first trial
+            if self.new and found:
+                self._storage.delete_study(found)
+            if self.new:
+                ways = [StudyDirection[way.upper()] for way in results.directions(config)]
+                found = self._storage.create_new_study(ways, self.name)
+            assert found is not None
+            self._id = found
             if self.new:
                 self["config"] = to_toml(config)
 
@@ -76,15 +80,13 @@ class Ledger:
     def __setitem__(self, name: str, value: Any) -> None:
         self._patiently(lambda: self._storage.set_study_user_attr(self._id, name, value))
 
-    def directions(self) -> list[str]:
-        """Return the directions that the study was made with."""
+    def existing(self) -> Existing:
+        """Return what a config must agree with to go on with this study."""
         ways = self._patiently(lambda: self._storage.get_study_directions(self._id))
-        return [way.name.lower() for way in ways]
-
-    def config(self) -> SweepConfig | None:
-        """Return the config that the study was made with."""
-        text = self["config"]
-        return parse(text) if text else None
+        text, done = self["config"], sum(trial.state == "COMPLETE" for trial in self.trials())
+        return Existing(
+            tuple(way.name.lower() for way in ways), parse(text) if text else None, self["data"], len(self._ids), done
+        )
 
     def trials(self) -> Iterator[Kept]:
         """Yield all trials as they are kept, read in parts: the figures of 10,000 at once take 60 MB."""

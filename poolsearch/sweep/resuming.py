@@ -5,12 +5,12 @@ from __future__ import annotations
 from poolsearch.config import SweepConfig
 from poolsearch.errors import StudyError
 from poolsearch.sweep import results
-from poolsearch.sweep.ledger import Ledger
+from poolsearch.sweep.store import Existing
 
 
-def checked_for_resume(ledger: Ledger, config: SweepConfig, data: str, resume: bool) -> None:
+def checked_for_resume(study: Existing, config: SweepConfig, data: str, resume: bool) -> None:
     """Raise StudyError when a study that is there has other objectives, settings or data, or was not to be resumed."""
-    got, old = ledger.directions(), ledger.config()
+    got, old = list(study.directions), study.config
     if got != results.directions(config):
         raise StudyError(
             f"The study '{config.study}' is there already with the directions {', '.join(got)}; this config asks for "
@@ -23,12 +23,11 @@ def checked_for_resume(ledger: Ledger, config: SweepConfig, data: str, resume: b
             "Take another study name, or the settings it was made with."
         )
     if not resume:
-        done = sum(trial.state == "COMPLETE" for trial in ledger.trials())
         raise StudyError(
-            f"The study '{config.study}' is there already with {done} trials done. "
+            f"The study '{config.study}' is there already with {study.complete} trials done. "
             "Continue it with --resume, or take another name with --set study=NAME."
         )
-    if (before := ledger["data"]) and before != data:
+    if (before := study.data) and before != data:
         raise StudyError(
             f"The images of '{config.data}' are others than those the study '{config.study}' was made with "
             f"(SHA-256 {data[:12]}, then {before[:12]}). Its figures could not be compared: take another study name."

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
 
 from poolsearch import datasets, devices, files
 from poolsearch.config import SweepConfig
-from poolsearch.errors import PoolsearchError, StudyError
+from poolsearch.errors import GoneError, PoolsearchError, StudyError
 from poolsearch.rows import SweepStatus, TrialRow
 from poolsearch.sweep import commands, control, folder, store
 from poolsearch.sweep.coordinator import Coordinator, OnChange
 from poolsearch.sweep.engine import Engine
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.front import front
-from poolsearch.sweep.lease import Held, lease
+from poolsearch.sweep.lease import Held, holder, lease
 from poolsearch.sweep.ledger import Ledger
 from poolsearch.sweep.local import LocalEngine
+from poolsearch.sweep.preflight import preflight
 from poolsearch.sweep.resuming import checked_for_resume
-from poolsearch.sweep.space import space_of
 from poolsearch.sweep.storage import sqlite_file
 from poolsearch.sweep.turns import turn
 
@@ -75,45 +78,49 @@ def run(
     at_once: bool = True,
     make_engine: Callable[[Options, str, TextIO], Engine] | None = None,
     retry: bool = False,
+    or_start: bool = False,
+    retime: bool = False,
 ) -> Outcome:
     """Return how a sweep ended; it trains until the config's budget is spent, stopped or interrupted.
 
-    With `retry` a study goes on, and its trials that were lost to deaths of their workers run again. Without `at_once`
-    it waits for its turn behind the sweeps that came before. Without `options` a study runs where
+    With `resume` a study that is there goes on; with `or_start` it goes on where it is there, else it starts. With
+    `retry` its trials that were lost to deaths of their workers run again, with `retime` its networks are timed again.
+    Without `at_once` it waits for its turn behind the sweeps that came before. Without `options` a study runs where
     and as it last did. Raises PoolsearchError before any work: a config that can't be, a study that is taken or held.
     Raises GoneError when the sweep's folder is removed, moved or replaced meanwhile.
     """
-    chosen, resume = options or folder.read_options(config.study), resume or retry
-    space, place = space_of(config), _device(config, chosen)
-    url = store.url_of(config.study, chosen)
     home, asked_to_stop = folder.folder_of(config.study), _Flag()
+    fresh = not home.exists()
     with ExitStack() as held:
+        held.enter_context(_refused_aloud(config))
+        chosen = options or folder.read_options(config.study)
+        resume = resume or retry or retime
+        ready = preflight(config, chosen, resume, or_start)
+        resume, url = resume or or_start, ready.url
+        data = ready.data or datasets.fingerprint(config.data, config.clutter)
+        made = held.enter_context(_unmade(home))
         folder_held = held.enter_context(lease(home))
+        made += [folder_held] * fresh
         files.remove_drafts(home, below=True)
         commands.drop_older_than(config.study, psutil.Process().create_time())
         held.enter_context(_interruptible(asked_to_stop))
         was = folder.read_status(config.study)
-        try:
-            if not at_once:
-                held.enter_context(
-                    turn(config.study, lambda names: _queue(config, names, folder_held, asked_to_stop, on_change))
-                )
-        except _Stopped:
-            status = SweepStatus(config.study, "stopped", config.trials, message="It was stopped before its turn.")
-            folder.write_status(status)
-            return Outcome(status, (), url.render_as_string())
-        ledger = held.enter_context(_opened(config, chosen, resume))
+        if not at_once and (stopped := _waited(held, config, folder_held, asked_to_stop, on_change)):
+            return Outcome(stopped, (), url.render_as_string())
+        folder_held.check()
+        log = held.enter_context((home / "log.txt").open("a"))
+        engine = (make_engine or _engine)(chosen, ready.place, log)
+        held.callback(engine.close)
+        ledger = held.enter_context(_opened(config, chosen, data, resume))
         folder_held.check()
         if file := sqlite_file(ledger.url):
             folder_held.watch(file)
-        folder.write_config(config)
         folder.write_options(config.study, replace(chosen, name=ledger.name))
-        log = held.enter_context((home / "log.txt").open("a"))
-        engine = (make_engine or _engine)(chosen, place, log)
-        held.callback(engine.close)
+        folder.write_config(config)
         ledger["device"] = engine.resources().device
-        coordinator = Coordinator(config, space, ledger, engine, on_change, was.elapsed_s if resume else 0.0)
-        coordinator.check_folder = folder_held.check
+        elapsed_s = 0.0 if ledger.new else was.elapsed_s
+        coordinator = Coordinator(config, ready.space, ledger, engine, on_change, elapsed_s)
+        coordinator.check_folder, coordinator.retime = folder_held.check, retime
         if retry and coordinator.lost:
             control.retry(coordinator)
         asked_to_stop.told = coordinator
@@ -124,18 +131,6 @@ def run(
     except StudyError:  # the database went away for good: the status says so
         rows = ()
     return Outcome(coordinator.status, rows, url.render_as_string())
-
-
-def _device(config: SweepConfig, chosen: Options) -> str:
-    """Return the device to compute on. Raises PoolsearchError for workers that can't be, or that have no room."""
-    here = chosen.engine == "local"  # on a cluster the nodes say what there is, not this machine
-    place = (devices.resolve if here else devices.check)(chosen.device)
-    if chosen.workers is not None and not 1 <= chosen.workers <= 256:
-        nearest = min(max(chosen.workers, 1), 256)
-        raise PoolsearchError(f"Workers go from 1 to 256, got {chosen.workers}. Nearest: {nearest}.")
-    if here:  # each worker keeps a copy
-        datasets.check_room(config.data, config.clutter, chosen.workers or devices.default_workers(place))
-    return place
 
 
 class _Flag:
@@ -163,6 +158,17 @@ def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _waited(held: ExitStack, config: SweepConfig, ours: Held, stop: _Flag, on_change: OnChange) -> SweepStatus | None:
+    """Wait for the sweep's turn; return its last status when it was stopped before that."""
+    try:
+        held.enter_context(turn(config.study, lambda names: _queue(config, names, ours, stop, on_change)))
+    except _Stopped:
+        status = SweepStatus(config.study, "stopped", config.trials, message="It was stopped before its turn.")
+        folder.write_status(status)
+        return status
+    return None
+
+
 def _queue(config: SweepConfig, names: list[str], held: Held, stop: _Flag, on_change: OnChange) -> None:
     """Say that the sweep waits; raise when it was told to stop, or its folder is gone."""
     held.check()
@@ -178,13 +184,38 @@ def _queue(config: SweepConfig, names: list[str], held: Held, stop: _Flag, on_ch
 
 
 @contextmanager
-def _opened(config: SweepConfig, options: Options, resume: bool) -> Iterator[Ledger]:
-    """Yield the study for writing, after it was compared with the config and the data."""
+def _refused_aloud(config: SweepConfig) -> Iterator[None]:
+    """Leave the reason in the status of a sweep that was started in the background and is refused before it begins."""
+    try:
+        yield
+    except PoolsearchError as error:
+        if folder.folder_of(config.study).is_dir() and folder.read_status(config.study).state in ("starting", "queued"):
+            with contextlib.suppress(OSError):
+                folder.write_status(SweepStatus(config.study, "failed", config.trials, message=str(error)))
+        raise
+
+
+@contextmanager
+def _unmade(home: Path) -> Iterator[list[Held]]:
+    """Remove the folder that a run made, and lists here, when the run is refused before anything is kept in it."""
+    made: list[Held] = []
+    try:
+        yield made
+    except BaseException:
+        if made and not (home / "config.toml").exists() and not (home / "study.db").exists() and not holder(home):
+            with contextlib.suppress(GoneError):
+                made[0].check()  # never one that someone else put in its place
+                shutil.rmtree(home, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _opened(config: SweepConfig, options: Options, data: str, resume: bool) -> Iterator[Ledger]:
+    """Yield the study for writing, after it was compared with the config and the data once more."""
     ledger = Ledger(config, options)
     try:
-        data = datasets.fingerprint(config.data, config.clutter)
         if not ledger.new:
-            checked_for_resume(ledger, config, data, resume)
+            checked_for_resume(ledger.existing(), config, data, resume)
         if not ledger["data"]:
             ledger["data"] = data
         yield ledger

@@ -6,7 +6,6 @@ this way a quarter of one, and a later look reads only what changed. Nothing her
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,13 +14,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, create_engine, inspect, text
 from sqlalchemy.engine import URL
 
-from poolsearch.config import parse
+from poolsearch.config import SweepConfig, parse
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.plan import Plan
 from poolsearch.rows import EpochRow, TrialRow
 from poolsearch.sweep.folder import Options, folder_of, read_config, read_options
 from poolsearch.sweep.front import mark_front
 from poolsearch.sweep.storage import CONNECTING, check_file, checked, in_words, read_only, sqlite_file, sqlite_url
+from poolsearch.sweep.undamaged import check_trial, loaded, timings
 
 CANCELLED = "cancelled"  # the kind of a trial that was ended by hand: in Optuna's words it failed
 _STATES = {
@@ -43,6 +43,7 @@ _NUMBERS = text(
     "left join trial_user_attributes a on a.trial_id = t.trial_id and a.key = 'plan' "
     "where t.study_id = :study order by t.trial_id"
 )
+_DIRECTIONS = text("select direction from study_directions where study_id = :study order by objective")
 _ATTRIBUTE = text("select value_json from study_user_attributes where study_id = :study and key = :key")
 
 
@@ -54,6 +55,11 @@ class Kept:
     number: int
     state: str  # Optuna's word
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    def checked(self) -> Kept:
+        """Return it. Raises StudyError where what is kept with it was damaged."""
+        check_trial(self.number, self.attributes)
+        return self
 
     @property
     def ended(self) -> bool:
@@ -85,12 +91,12 @@ def kept(connection: Connection, study: int, seen: int = -1, unfinished: Iterabl
     ):
         if trial is None or id != trial.id:
             if trial:
-                yield trial
+                yield trial.checked()
             trial = Kept(id, number, state)
         if key:
-            trial.attributes[key] = json.loads(value)
+            trial.attributes[key] = loaded(value, f"the {key} of trial {number}")
     if trial:
-        yield trial
+        yield trial.checked()
 
 
 def numbered(connection: Connection, study: int) -> dict[int, int]:
@@ -104,9 +110,58 @@ def numbered(connection: Connection, study: int) -> dict[int, int]:
     return {number: id for number, id, _ in rows}
 
 
-def study_id(connection: Connection, name: str) -> int | None:
-    """Return the row id of a study, or None when it is not in this storage."""
-    return connection.execute(text("select study_id from studies where study_name = :name"), {"name": name}).scalar()
+def study_id(connection: Connection, name: str, alone: bool = False) -> int | None:
+    """Return the row id of a study, or None when it is not in this storage.
+
+    `alone`: in a file of its own, as in the folder of a sweep: the one study there is it, also where it was renamed.
+    """
+    studies = {name: id for id, name in connection.execute(text("select study_id, study_name from studies"))}
+    return studies.get(name, next(iter(studies.values())) if alone and len(studies) == 1 else None)
+
+
+@dataclass(frozen=True)
+class Existing:
+    """What a study was made with, and how far it came."""
+
+    directions: tuple[str, ...]
+    config: SweepConfig | None
+    data: str | None  # SHA-256 of its images
+    trials: int
+    complete: int
+
+
+def existing(study: str, options: Options) -> Existing | None:
+    """Return what a study was made with, None where there is none. Nothing is written.
+
+    Raises StudyError when the storage can't be used.
+    """
+    url, name = url_of(study, options), options.name or read_options(study).name or study
+    path = sqlite_file(url)
+    if path and not path.exists():
+        return None
+    with in_words(url):
+        if path:
+            check_file(path)
+        engine = _reading(url, path)
+        try:
+            with engine.connect() as connection:
+                there = inspect(connection).has_table("studies")
+                id = study_id(connection, name, options.storage is None) if there else None
+                return _existing(connection, id) if id else None
+        finally:
+            engine.dispose()
+
+
+def _existing(connection: Connection, id: int) -> Existing:
+    def attribute(key: str) -> Any:
+        found = connection.execute(_ATTRIBUTE, {"study": id, "key": key}).scalar()
+        return loaded(found, f"what it keeps as {key}") if found else None
+
+    ways = tuple(way.lower() for way in connection.execute(_DIRECTIONS, {"study": id}).scalars())
+    states = connection.execute(text("select state from trials where study_id = :study"), {"study": id}).scalars().all()
+    config, data = attribute("config"), attribute("data")
+    complete, trials = sum(state == "COMPLETE" for state in states), len(numbered(connection, id))
+    return Existing(ways, parse(str(config)) if config else None, str(data) if data else None, trials, complete)
 
 
 class Reader:
@@ -115,7 +170,8 @@ class Reader:
     def __init__(self, study: str) -> None:
         """Open it. Raises StudyError when there is none, or its storage can't be used."""
         study = read_config(study).study
-        url, self._name = url_of(study), read_options(study).name or study
+        url, options = url_of(study), read_options(study)
+        self._name, self._alone = options.name or study, options.storage is None
         path = sqlite_file(url)
         if path and not path.exists():
             raise StudyError(f"The sweep '{study}' has no trials yet.")
@@ -137,13 +193,14 @@ class Reader:
 
     def _found(self, connection: Connection) -> tuple[int, str]:
         """Return the study's row id and the text of its config. Raises StudyError where the storage has none."""
-        found = study_id(connection, self._name) if inspect(connection).has_table("studies") else None
+        there = inspect(connection).has_table("studies")
+        found = study_id(connection, self._name, self._alone) if there else None
         config = connection.execute(_ATTRIBUTE, {"study": found, "key": "config"}).scalar() if found else None
         if not found or not config:
             raise StudyError(
                 f"There is no study called '{self._name}' in the storage '{self._url.render_as_string()}'."
             )
-        return found, json.loads(config)
+        return found, str(loaded(config, "its config"))
 
     def rows(self, alive: bool = False) -> tuple[TrialRow, ...]:
         """Return the trials as they are now, the front marked; those of a sweep that is not alive are waiting."""
@@ -163,8 +220,8 @@ class Reader:
             self._rows[trial.number] = _row(trial)
         if together != self._together:  # measured in one round robin at the end
             self._together = together
-            for number, timing in json.loads(together).items():
-                self._rows[int(number)] = _timed(self._rows[int(number)], timing)
+            for number, timing in timings(together, self._rows).items():
+                self._rows[number] = _timed(self._rows[number], timing)
         rows = [self._rows[number] for number in sorted(self._rows)]
         if not alive:
             rows = [replace(row, state="waiting") if row.state == "running" else row for row in rows]

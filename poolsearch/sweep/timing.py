@@ -30,7 +30,12 @@ def worth_timing(study: str, calls: int) -> list[TrialRow]:
 
 
 def time_together(sweep: Coordinator) -> None:
-    """Measure, and keep the figures with the study; where it can't be done the figures of the trials stand."""
+    """Measure, and keep the figures with the study; where it can't be done the figures of the trials stand.
+
+    What was measured together stays as it is until another trial is complete: a front must not change by a look.
+    """
+    if not sweep.retime and not _due(sweep):
+        return
     rows = worth_timing(sweep.config.study, sweep.config.latency.calls)
     plans = [str(row.plan) for row in rows]
     for _ in range(_TRIES if rows else 0):
@@ -44,8 +49,17 @@ def time_together(sweep: Coordinator) -> None:
         if answer and answer["event"] == "done":
             numbers = (str(row.number) for row in rows)
             sweep.ledger["latency"] = dict(zip(numbers, answer["latencies"], strict=True))
+            sweep.ledger["timed"] = sweep.counts["COMPLETE"]
         if not answer or answer["event"] != "died":
             return
+
+
+def _due(sweep: Coordinator) -> bool:
+    """Return whether a trial is complete that was not there when the others were timed."""
+    timed = sweep.ledger["timed"]
+    if timed is None:  # by a version that did not keep this
+        timed = len(sweep.ledger["latency"] or ())
+    return bool(timed != sweep.counts["COMPLETE"])
 
 
 def _answer(sweep: Coordinator, words: str) -> Answer | None:

@@ -716,7 +716,7 @@ def test_a_trial_that_takes_its_coordinator_along_is_not_begun_for_ever(tiny, mo
 
     for _ in range(2):
         with pytest.raises(Gone):
-            sweep(with_trials(tiny, 1), script, resume=True)
+            sweep(with_trials(tiny, 1), script, or_start=True)
     outcome, _ = sweep(with_trials(tiny, 1), script, resume=True)
     assert outcome.rows[0].reason == "It was begun 2 times, and each time the sweep ended with it."
 

@@ -104,7 +104,7 @@ def test_ten_kills_of_a_random_worker_cost_none_of_24_trials(hundred, own_runs):
 def test_a_coordinator_killed_5_times_is_resumed_each_time(hundred, own_runs):
     instants, config = random.Random(3), longer(hundred, 4)
     for round in range(5):
-        process = start(config, own_runs, "--workers", "2", "--resume", quiet=True)
+        process = start(config, own_runs, "--workers", "2", "--resume-or-start", quiet=True)
         wait_until(lambda round=round: completed(own_runs, "hundred") > 10 * round)
         time.sleep(instants.uniform(0, 1))
         kill(of(own_runs, COORDINATOR))
@@ -118,7 +118,7 @@ def test_the_whole_group_killed_20_times_leaves_a_study_that_opens_each_time(hun
     instants = random.Random(4)
     for _ in range(20):
         before = completed(own_runs, "hundred")
-        process = start(hundred, own_runs, "--workers", "1", "--resume", quiet=True)
+        process = start(hundred, own_runs, "--workers", "1", "--resume-or-start", quiet=True)
         wait_until(lambda: of(own_runs, WORKER))
         time.sleep(instants.uniform(0, 3))
         ids = [*of(own_runs, COORDINATOR), *of(own_runs, WORKER)]
@@ -136,7 +136,7 @@ def test_the_whole_group_killed_20_times_leaves_a_study_that_opens_each_time(hun
 
 
 def test_of_10_coordinators_at_once_one_lives_and_nine_exit_with_75(hundred, own_runs):
-    processes = [start(hundred, own_runs, "--workers", "1", "--resume") for _ in range(10)]
+    processes = [start(hundred, own_runs, "--workers", "1", "--resume-or-start") for _ in range(10)]
     ended = []
     for process in processes:
         _, err = process.communicate(timeout=600)
@@ -248,7 +248,7 @@ def test_five_broken_databases_are_refused_in_a_sentence_each(hundred, tmp_path)
         file.parent.mkdir(parents=True)
         content = make(tmp_path / f"{fault}.db")
         file.write_bytes(content)
-        started[fault] = (start(hundred, runs, "--resume"), file, content)
+        started[fault] = (start(hundred, runs, "--resume-or-start"), file, content)
     for fault, (process, file, content) in started.items():
         out, err = process.communicate(timeout=600)
         assert process.returncode == 2
