@@ -41,7 +41,7 @@ from poolsearch.errors import PoolsearchError  # noqa: E402
 from poolsearch.measure import cost  # noqa: E402
 from poolsearch.plan import Plan, PoolSpec  # noqa: E402
 from poolsearch.rows import Site  # noqa: E402
-from poolsearch.surgery import check, find_sites, rebuild  # noqa: E402
+from poolsearch.surgery import check, checking, find_sites, rebuild  # noqa: E402
 from poolsearch.surgery.record import record_calls  # noqa: E402
 from poolsearch.surgery.suggest import suggest  # noqa: E402
 
@@ -164,7 +164,7 @@ def timed(function: Any) -> float:
 def clear() -> None:
     """Forget what is cached about networks, so that opening one is opening it."""
     memory.forget()
-    check.cache_clear()
+    checking._check.cache_clear()
 
 
 def one(name: str) -> dict[str, Any]:

@@ -48,6 +48,10 @@ class WindowError(PoolsearchError):
     """A window that doesn't fit the map it stands on."""
 
 
+class MapError(PoolsearchError):
+    """What was given to be pooled is no map of numbers, or one of which it is not clear what its axes are."""
+
+
 class SiteError(PoolsearchError):
     """A Plan that names a site the backbone doesn't have, or asks of a site what it can't do."""
 
@@ -109,3 +113,11 @@ def unknown(what: str, got: str, possible: Iterable[str], where: str = "", meant
     guess = f" Did you mean '{near[0]}'?" if near else ""
     place = f" in '{where}'" if where else ""
     return f"Unknown {what} '{got}'{place}.{guess} Possible: {', '.join(words) or 'none'}."
+
+
+def kind_of(thing: object) -> str:
+    """Return what a thing is, for a sentence: "a list", "an ndarray of shape (3, 4)"."""
+    name = type(thing).__name__
+    shape = getattr(thing, "shape", None)
+    article = "an" if name.startswith(("a", "e", "i", "o", "u", "ndarray")) else "a"
+    return f"{article} {name}" + (f" of shape {tuple(shape)}" if isinstance(shape, tuple) else "")

@@ -44,6 +44,7 @@ class Kind:
     kernels: tuple[int, ...] | None = None  # the only kernels there are, when not every kernel is possible
     options: tuple[Option, ...] = ()
     averages: bool = False  # min <= output <= max of the window, and a constant stays that constant
+    integers: Literal["", "same", "float"] = ""  # sound for whole numbers: picks one of them, or lies between two
     learned: bool = False
     multiplies: Literal["", "weights", "filter"] = ""  # MACs an output: each of its weights once, or a fixed filter
     collapses: tuple[str, ...] = ()  # identities, "this = [factor x] that", each of them tested
@@ -63,7 +64,12 @@ _P = Option("p", 3.0, 1.0, 16.0, 0.5, "exponent at the start of training: 1 is t
 
 KINDS: dict[str, Kind] = {
     "max": Kind(
-        "Max", "y = max x", "Yamaguchi et al. 1990; torch.nn.functional.max_pool2d", takes=_DILATED, averages=True
+        "Max",
+        "y = max x",
+        "Yamaguchi et al. 1990; torch.nn.functional.max_pool2d",
+        takes=_DILATED,
+        averages=True,
+        integers="same",
     ),
     "avg": Kind(
         "Average",
@@ -81,6 +87,7 @@ KINDS: dict[str, Kind] = {
         takes=_DILATED,
         averages=True,
         note="Behind a ReLU it keeps the background, where max keeps the marks.",
+        integers="same",
     ),
     "median": Kind(
         "Median",
@@ -88,6 +95,7 @@ KINDS: dict[str, Kind] = {
         "Tukey 1977; order statistics over the real pixels, padding left out",
         averages=True,
         note="Removes salt and pepper that an average smears and a maximum keeps.",
+        integers="float",
     ),
     "lp": Kind(
         "Lp",
@@ -149,6 +157,7 @@ KINDS: dict[str, Kind] = {
         averages=True,
         collapses=("fractional-max k2 ratio=0.5 = max k2 s2",),
         note="u is drawn for each map in training and 1/2 in eval, so that eval gives the same numbers every time.",
+        integers="same",
     ),
     "mixed-learned": Kind(
         "Mixed, learned",
@@ -309,6 +318,7 @@ KINDS: dict[str, Kind] = {
         takes=("stride",),
         sees="stride",
         note="Moves with the input where the stride divides a map that wraps around; one choice for all channels.",
+        integers="same",
     ),
     "subsample": Kind(
         "Subsample",
@@ -317,6 +327,7 @@ KINDS: dict[str, Kind] = {
         "anti-aliased",
         takes=("stride",),
         averages=True,
+        integers="same",
     ),
     "global-avg": Kind(
         "Global average",
@@ -328,7 +339,14 @@ KINDS: dict[str, Kind] = {
         averages=True,
     ),
     "global-max": Kind(
-        "Global max", "y = max of the whole map", "Oquab et al. 2015", "head", "map", takes=(), averages=True
+        "Global max",
+        "y = max of the whole map",
+        "Oquab et al. 2015",
+        "head",
+        "map",
+        takes=(),
+        averages=True,
+        integers="same",
     ),
     "avg-max": Kind(
         "Average + max",
@@ -390,6 +408,7 @@ KINDS: dict[str, Kind] = {
         options=(Option("size", 2, 1, 64, 1, "output height and width in pixels", whole=True),),
         averages=True,
         collapses=("adaptive-max size=1 = global-max",),
+        integers="same",
     ),
     "pyramid": Kind(
         "Spatial pyramid",
@@ -402,6 +421,7 @@ KINDS: dict[str, Kind] = {
         options=(Option("levels", 3, 1, 6, 1, "the finest level has this many bins an axis", whole=True),),
         averages=True,
         collapses=("pyramid levels=1 = global-max",),
+        integers="same",
     ),
     "channel-avg": Kind(
         "Channel average",
@@ -422,6 +442,7 @@ KINDS: dict[str, Kind] = {
         "one",
         takes=(),
         averages=True,
+        integers="same",
     ),
     "maxout": Kind(
         "Maxout",
@@ -433,6 +454,7 @@ KINDS: dict[str, Kind] = {
         takes=(),
         options=(Option("group", 2, 2, 64, 1, "channels a group; it must divide their number", whole=True),),
         averages=True,
+        integers="same",
     ),
 }
 

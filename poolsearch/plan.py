@@ -14,12 +14,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from poolsearch.errors import PlanError, shortened
-from poolsearch.spec import BORDERS, PLACEMENTS, SAME, PoolSpec
+from poolsearch.errors import PlanError, kind_of, shortened
+from poolsearch.spec import BORDERS, PLACEMENTS, SAME, PoolSpec, as_spec
 
 _LETTERS_MOST = 50_000  # of a Plan's text; a pooling at each of 200 sites takes a fifth of that
 
-__all__ = ["BORDERS", "PLACEMENTS", "SAME", "Plan", "PoolSpec"]
+__all__ = ["BORDERS", "PLACEMENTS", "SAME", "Plan", "PoolSpec", "as_plan", "as_spec"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,15 @@ class Plan:
         head = f"{self.backbone}/{'x'.join(map(str, self.size))}"
         changes = "; ".join(f"{name}={spec}" for name, spec in self.sites)
         return f"{head}: {changes}" if changes else head
+
+
+def as_plan(given: Plan | str) -> Plan:
+    """Return the Plan itself, or that of a text. Raises PlanError for anything else."""
+    if isinstance(given, str):
+        return Plan.parse(given)
+    if isinstance(given, Plan):
+        return given
+    raise PlanError(f"A Plan or its text is needed, as in 'resnet18/3x64x64: stem=avg k2 s2'; got {kind_of(given)}.")
 
 
 @lru_cache(maxsize=4096)  # the trials of a sweep say the same few sites again and again

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from poolsearch.errors import PlanError, shortened, unknown
+from poolsearch.errors import PlanError, kind_of, shortened, unknown
 from poolsearch.kinds import KINDS, same_as
 
 Placement = Literal["after", "before", "hybrid"]
@@ -92,6 +92,15 @@ class PoolSpec:
         words += [self.border] * bool(self.border)
         words += [self.placement] * (self.placement != "after")
         return " ".join(words + [f"{name}={f'{value:.6f}'.rstrip('0').rstrip('.')}" for name, value in self.options])
+
+
+def as_spec(given: PoolSpec | str) -> PoolSpec:
+    """Return the spec itself, or that of a text. Raises PlanError for anything else."""
+    if isinstance(given, str):
+        return PoolSpec.parse(given)
+    if isinstance(given, PoolSpec):
+        return given
+    raise PlanError(f"A PoolSpec or its text is needed, as in 'avg k2 s2'; got {kind_of(given)}.")
 
 
 # ---------------------------------------------------------------------------------------------- one spec, one form

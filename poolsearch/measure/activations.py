@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from poolsearch import checkpoint
-from poolsearch.errors import SiteError, unknown
-from poolsearch.plan import Plan
+from poolsearch.errors import MapError, SiteError, kind_of, unknown
+from poolsearch.plan import Plan, as_plan
 from poolsearch.rows import Array, Histogram, Site
 from poolsearch.surgery import edits, find_sites, rebuild
 from poolsearch.surgery.edits import Rewrite
@@ -22,13 +22,16 @@ from poolsearch.surgery.rewriting import child_name
 from poolsearch.surgery.trace import Call
 
 
-def feature_maps(plan: Plan, image: Array, site: str, seed: int = 0, trained: Path | None = None) -> Array:
+def feature_maps(plan: Plan | str, image: Array, site: str, seed: int = 0, trained: Path | None = None) -> Array:
     """Return the (C, H, W) maps that leave a site for an image of (C, H, W), in eval mode.
 
     The weights are random (of this seed), or those of a checkpoint.
 
     Raises SiteError when the backbone has no such site, or one that only training runs.
     """
+    plan = as_plan(plan)
+    if np.shape(image) != plan.size:
+        raise MapError(f"'{plan.published}' takes an image of shape {plan.size}; got {kind_of(image)}.")
     sites = {s.name: s for s in find_sites(plan.backbone, plan.size)}
     if site not in sites:
         raise SiteError(unknown("site", site, sites, where=plan.backbone))

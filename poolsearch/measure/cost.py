@@ -41,7 +41,7 @@ REST = "(other weights)"  # path of the row that holds what no layer accounts fo
 
 
 @memory.kept
-def layer_rows(plan: Plan) -> tuple[LayerRow, ...]:
+def layer_rows(plan: Plan | str) -> tuple[LayerRow, ...]:
     """Return one row for each layer of the rebuilt network, in the order they run.
 
     Raises PlanError or SiteError when the Plan can't run.

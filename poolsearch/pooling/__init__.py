@@ -11,8 +11,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from poolsearch.plan import PoolSpec
+from poolsearch.kinds import KINDS
+from poolsearch.plan import PoolSpec, as_spec
 from poolsearch.pooling.antialiased import blur_pool, max_blur_pool, wavelet_pool
+from poolsearch.pooling.asked import as_batch
 from poolsearch.pooling.geometry import Specified, axes_of
 from poolsearch.pooling.heads import (
     GeM,
@@ -112,16 +114,23 @@ def build(spec: PoolSpec, channels: int, axes: int = 2) -> nn.Module:
     return POOLINGS[spec.kind](spec, channels, axes)
 
 
-def pool(x: Tensor, spec: PoolSpec) -> Tensor:
+def pool(x: Tensor, spec: PoolSpec | str, dims: int | None = None) -> Tensor:
     """Return x pooled, (N, C, *output) or with `pooled_channels`: x is (N, C, L), (N, C, H, W) or (N, C, D, H, W).
 
-    A learned kind is built with the weights of seed 0, a stochastic one in eval mode.
-    Raises WindowError when the window doesn't fit, or the groups do not divide the channels.
+    `dims` says over how many axes where the shape leaves it open: 1 for (N, C, L), 2 for one picture of (C, H, W), 3
+    for one volume of (C, D, H, W); such a single map comes back without N. A learned kind is built with the weights of
+    seed 0, a stochastic one in eval mode.
+    Raises MapError for what is no map, PlanError for what is no spec, and WindowError when the window doesn't fit, or
+    the groups do not divide the channels.
     """
-    pooled_size(spec, axes_of(x))
-    pooled_channels(spec, x.shape[1], x.dim() - 2)
+    spec = as_spec(spec)
+    batch = as_batch(x, spec, dims)
+    pooled_size(spec, axes_of(batch))
+    pooled_channels(spec, batch.shape[1], batch.dim() - 2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = build(spec, x.shape[1], x.dim() - 2).to(x.device, x.dtype).eval()
-    y: Tensor = module(x)
-    return y
+        module = build(spec, batch.shape[1], batch.dim() - 2).to(batch.device, batch.dtype).eval()
+    y: Tensor = module(batch)
+    if not x.is_floating_point() and KINDS[spec.kind].integers == "same":
+        y = y.to(x.dtype)
+    return y if batch.dim() == x.dim() else y.squeeze(0)

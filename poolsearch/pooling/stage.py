@@ -40,7 +40,8 @@ def stage(picture: Array, spec: PoolSpec, backward: bool = False) -> Stage:
     """
     height, width = picture.shape
     x = torch.tensor(picture, dtype=torch.float32).requires_grad_()
-    y = _shown(pool(_shaped(x, spec), spec), spec, (height, width))
+    shaped = _shaped(x, spec)
+    y = _shown(pool(shaped, spec, dims=shaped.dim() - 2), spec, (height, width))
     seen = sights(spec, (height, width))
     win = _window(spec, (height, width))
     border = spec.border or ("zeros" if KINDS[spec.kind].multiplies == "weights" else KINDS[spec.kind].border)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from poolsearch import backbones, memory
-from poolsearch.errors import SiteError
-from poolsearch.plan import Plan
+from poolsearch.errors import SiteError, kind_of
+from poolsearch.plan import Plan, as_plan
 from poolsearch.rows import Site
 from poolsearch.surgery.edits import Edit, Hang, canonical, edited, edits
 from poolsearch.surgery.record import record
@@ -22,7 +22,11 @@ def find_sites(backbone: str, size: tuple[int, int, int] | None = None) -> tuple
 
     Raises SiteError when the published network can't run at that size, with the smallest input that can.
     """
+    if not isinstance(backbone, str):
+        raise SiteError(f"A backbone's name is needed, as in 'resnet18'; got {kind_of(backbone)}.")
     size = size or backbones.backbone(backbone).size
+    if not (isinstance(size, tuple) and len(size) == 3 and all(isinstance(n, int) for n in size)):
+        raise SiteError(f"An input size is three whole numbers, as in (3, 64, 64); got {size!r}.")
     backbones.published(str(Plan(backbone, size)))
     try:
         return _find_sites(backbone, size)
@@ -41,19 +45,26 @@ def _smallest(backbone: str, size: tuple[int, int, int]) -> str:
     return ""
 
 
-@lru_cache(maxsize=4096)
-def check(plan: Plan) -> Plan:
+def check(plan: Plan | str) -> Plan:
     """Return the canonical Plan. Raises PlanError or SiteError with the reason when it can't run; nothing is built."""
+    return _check(as_plan(plan))
+
+
+@lru_cache(maxsize=4096)
+def _check(plan: Plan) -> Plan:
     find_sites(plan.backbone, plan.size)
     plan = canonical(plan)
     replayed(plan)
     return plan
 
 
-@lru_cache(maxsize=512)
-def untrainable(plan: Plan) -> str:
+def untrainable(plan: Plan | str) -> str:
     """Return why a Plan that runs can't be trained, "" when it can: an auxiliary head may need a larger map."""
-    plan = check(plan)
+    return _untrainable(check(plan))
+
+
+@lru_cache(maxsize=512)
+def _untrainable(plan: Plan) -> str:
     trace = record(plan.backbone, plan.size[0])
     if not trace.idle:
         return ""
@@ -82,9 +93,13 @@ def _elsewhere(edit: Edit, trace: Trace, places: dict[tuple[str, str, int, int],
     return replace(edit, call=now(edit.call))
 
 
-@memory.kept
-def replayed(plan: Plan) -> tuple[Trace, tuple[Shape, ...], tuple[Field, ...]]:
+def replayed(plan: Plan | str) -> tuple[Trace, tuple[Shape, ...], tuple[Field, ...]]:
     """Return the trace of a canonical Plan, the shape of every call's result, and its receptive field."""
+    return _replayed(as_plan(plan))
+
+
+@memory.kept
+def _replayed(plan: Plan) -> tuple[Trace, tuple[Shape, ...], tuple[Field, ...]]:
     trace = edited(record(plan.backbone, plan.size[0]), edits(plan))
     shapes = sizes(trace, plan.size)
     return trace, tuple(shapes), tuple(fields(trace, shapes))

@@ -35,7 +35,7 @@ class PoolBefore:
 
 
 def rebuild(
-    plan: Plan,
+    plan: Plan | str,
     classes: int | None = None,
     seed: int = 0,
     device: str = "cpu",
