@@ -14,7 +14,6 @@ import typer
 
 from poolsearch import cli_sweep
 from poolsearch.command import Json, refusing, say, show
-from poolsearch.errors import PoolsearchError
 
 app = typer.Typer(help="See how a CNN throws pixels away.", no_args_is_help=True, add_completion=False)
 app.add_typer(cli_sweep.app, name="sweep")
@@ -162,38 +161,28 @@ def rebuild(
 
 @app.command()
 @refusing
-def replay(study: str, number: int, as_json: Json = False) -> None:
-    """Run a trial again: same Plan, seed and recipe; say how far the result is from the recorded one."""
-    import torch
+def replay(
+    study: str,
+    number: int,
+    device: Annotated[str, typer.Option(help="cpu or cuda; none: the kind of device that the trial ran on")] = "",
+    as_json: Json = False,
+) -> None:
+    """Run a trial again: same Plan, seed and recipe; say how far the result is from the recorded one, and why."""
+    from poolsearch.sweep.replaying import replay_trial
 
-    from poolsearch.config import to_toml
-    from poolsearch.sweep import folder, store
-    from poolsearch.sweep.worker import run_trial
-
-    torch.set_num_threads(1)  # as in the sweep: sums are added in the same order
-    row = store.find_trial(study, number)
-    if row.accuracy is None or row.loss is None:
-        raise PoolsearchError(f"Trial {number} of '{study}' has no result to compare with: {row.reason or row.state}.")
-    config = folder.read_config(study)
-    job = {"id": number, "plan": str(row.plan), "seed": row.seed, "config": to_toml(config)}
-    again = run_trial(job)
-    away = {"accuracy": again["accuracy"] - row.accuracy, "loss": again["loss"] - row.loss}
-    same = away["loss"] == 0
+    done = replay_trial(study, number, device)
+    recorded = {name: getattr(done.row, name) for name in ("accuracy", "loss")}
     if as_json:
-        show(
-            {
-                "plan": str(row.plan),
-                "recorded": {"accuracy": row.accuracy, "loss": row.loss},
-                "away": away,
-                "same": same,
-            }
-        )
+        differs = {name: {"recorded": was, "now": now} for name, was, now in done.differs}
+        found = {"recorded": recorded, "away": done.away, "same": done.same, "differs": differs}
+        show({"plan": str(done.row.plan), **found, "environment": done.again["environment"], "verdict": done.verdict})
     else:
-        say(f"trial {number} of {study}: {row.plan}")
-        say(f"accuracy {100 * again['accuracy']:.2f} % (recorded {100 * row.accuracy:.2f} %)")
-        say(f"validation loss {again['loss']:.6f} (recorded {row.loss:.6f}, away {away['loss']:+.2e})")
-        say("the same result, bit for bit" if same else "not bit for bit the recorded result")
-    if abs(away["accuracy"]) > 0.02:
+        say(f"trial {number} of {study}: {done.row.plan}")
+        say(f"accuracy {100 * done.again['accuracy']:.2f} % (recorded {100 * recorded['accuracy']:.2f} %)")
+        loss, away = recorded["loss"], done.away["loss"]
+        say(f"validation loss {done.again['loss']:.6f} (recorded {loss:.6f}, away {away:+.2e})")
+        say(done.verdict)
+    if abs(done.away["accuracy"]) > 0.02:
         raise typer.Exit(1)
 
 

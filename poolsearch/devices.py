@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
+import poolsearch
 from poolsearch.errors import PoolsearchError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -50,6 +53,38 @@ def machine() -> dict[str, str | int]:
     lines = info.read_text().splitlines() if info.exists() else []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     return {"cpu": name, "cores": cores(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+def environment(device: str, dtype: str = "float32") -> dict[str, str]:
+    """Return what the figures of a trial depend on beside its Plan, seed and recipe: versions, device, arithmetic.
+
+    `dtype` is that of the forward pass. Two trials whose environments are equal give the same figures on a CPU.
+    """
+    try:
+        optuna = version("optuna")
+    except PackageNotFoundError:  # a cluster's node needs none
+        optuna = "none"
+    found = {
+        "poolsearch": poolsearch.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "optuna": optuna,
+        "device": device,
+    }
+    if device == "cuda":
+        found |= {"processor": torch.cuda.get_device_name(), "driver": _driver()}
+    else:
+        found |= {"processor": f"{machine()['cpu']}, {torch.backends.cpu.get_cpu_capability()}"}
+    return {**found, "threads": str(torch.get_num_threads()), "dtype": dtype, "layout": "channels_last"}
+
+
+def _driver() -> str:
+    """Return the versions of the GPU's driver (where Linux says it), of CUDA and of cuDNN."""
+    file = Path("/proc/driver/nvidia/version")
+    words = file.read_text().split() if file.exists() else []
+    driver = next((word for word in words if word.count(".") >= 1 and word[0].isdigit()), "unknown")
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return f"NVIDIA {driver}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
 
 
 def describe(device: str) -> str:

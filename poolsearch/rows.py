@@ -274,6 +274,7 @@ class TrialRow:
     curve: tuple[EpochRow, ...] = ()
     on_front: bool = False
     published: bool = False
+    environment: tuple[tuple[str, str], ...] = ()  # versions, device, threads, ...: (name, value); none of old trials
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,14 @@ Covers one model on one device. Who trains what, how often and where is decided 
 from __future__ import annotations
 
 import math
+import random as python_random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import unwrap
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,9 +47,45 @@ def train(
 ) -> Trained:
     """Return the learning curve of a model that is trained in place.
 
-    Raises TrialFailed when the loss stops being a number.
+    What it draws (the order of images, dropout, stochastic depth, stochastic poolings) depends on the seed alone, not
+    on what ran before it. Raises TrialFailed when the loss stops being a number.
     """
-    place = torch.device(device)
+    with _seeded(seed, torch.device(device)):
+        return _trained(model, data, recipe, seed, torch.device(device), on_epoch)
+
+
+@contextmanager
+def _seeded(seed: int, place: torch.device) -> Iterator[None]:
+    """Fork every generator that a network may draw from, seeded; put each back after.
+
+    The images' order and the first weights have generators of their own. On a GPU cuDNN takes only algorithms that
+    add in one order.
+    """
+    devices = [torch.cuda.current_device()] if place.type == "cuda" else []
+    states = python_random.getstate(), np.random.get_state()
+    exact, torch.backends.cudnn.deterministic = torch.backends.cudnn.deterministic, True
+    # not the seed itself: its first numbers are those of the first weights
+    drawn = int(torch.randint(2**32, (), generator=torch.Generator().manual_seed(seed)))
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(drawn)
+            python_random.seed(drawn)
+            np.random.seed(drawn)
+            yield
+    finally:
+        python_random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.backends.cudnn.deterministic = exact
+
+
+def _trained(
+    model: nn.Module,
+    data: Dataset,
+    recipe: Training,
+    seed: int,
+    place: torch.device,
+    on_epoch: Callable[[EpochRow], None],
+) -> Trained:
     started, cpu_started = time.perf_counter(), time.process_time()
     model.to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images, validation, test = (part.to(place) for part in (data.train, data.validation, data.test))

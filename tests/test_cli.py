@@ -3,17 +3,24 @@
 import errno
 import json
 import os
+import platform
+from dataclasses import replace
 
+import optuna
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from poolsearch import checkpoint
+import poolsearch
+from poolsearch import checkpoint, devices
 from poolsearch.cli import app
+from poolsearch.config import Space, parse
 from poolsearch.plan import Plan
 from poolsearch.surgery import rebuild as rebuilt
+from poolsearch.sweep import store
 from poolsearch.sweep.folder import Options
 from poolsearch.sweep.run import run
+from tests.conftest import TINY
 
 
 def ask(*words):
@@ -149,7 +156,80 @@ def test_a_trial_replays_bit_for_bit(tiny):
     document = json.loads(answer.stdout)
     assert document["same"] is True
     assert document["away"] == {"accuracy": 0.0, "loss": 0.0}
+    assert document["verdict"] == "The same result, bit for bit."
+    assert document["differs"] == {}
     assert "trials 0 to 1, got 9" in ask("replay", "tiny", "9").stderr
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory):
+    """The runs folder of a sweep: the published network, then averages and stochastic poolings."""
+    runs, tiny = tmp_path_factory.mktemp("drawing"), parse(TINY)
+    space = Space(kinds=("stochastic", "avg"), kernel=(2,), stride=(2,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POOLSEARCH_RUNS", str(runs))
+        run(tiny.model_copy(update={"trials": 3, "space": space}), Options(workers=1))
+    return runs
+
+
+@pytest.fixture
+def drawn(drawing, monkeypatch):
+    """The trial of that sweep that draws at random."""
+    monkeypatch.setenv("POOLSEARCH_RUNS", str(drawing))
+    return next(row for row in store.trial_rows("tiny") if "stochastic" in str(row.plan))
+
+
+def test_a_trial_that_draws_at_random_replays_bit_for_bit(drawn):
+    torch.rand(5)
+    answer = ask("replay", "tiny", str(drawn.number))
+    assert answer.exit_code == 0, answer.output
+    assert answer.stdout.endswith("The same result, bit for bit.\n")
+
+
+def test_a_trial_keeps_what_it_ran_with_and_a_replay_says_what_is_other(drawn, monkeypatch):
+    kept = dict(drawn.environment)
+    assert kept == devices.environment("cpu")  # one thread in the worker, and in the tests
+    assert kept | {"processor": ""} == {
+        "poolsearch": poolsearch.__version__, "python": platform.python_version(), "torch": torch.__version__,
+        "optuna": optuna.__version__, "device": "cpu", "processor": "", "threads": "1", "dtype": "float32",
+        "layout": "channels_last",
+    }  # fmt: skip
+    monkeypatch.setattr(poolsearch, "__version__", "9.9")
+    document = json.loads(ask("replay", "tiny", str(drawn.number), "--json").stdout)
+    assert document["differs"] == {"poolsearch": {"recorded": kept["poolsearch"], "now": "9.9"}}
+    assert document["same"]  # the version alone changes no bit
+
+    from poolsearch.sweep import replaying
+
+    learn = replaying.train_plan
+    monkeypatch.setattr(replaying, "train_plan", lambda plan, seed, *rest: learn(plan, seed + 1, *rest))
+    words = ask("replay", "tiny", str(drawn.number)).stdout.splitlines()[-1]
+    assert words.startswith("Not the same bits, within ")
+    assert words.endswith(f" points of accuracy: poolsearch was {kept['poolsearch']}, is 9.9.")
+
+
+def test_a_trial_of_a_gpu_is_replayed_on_a_gpu_or_where_one_says(drawn, monkeypatch):
+    gpu = {**dict(drawn.environment), "device": "cuda", "processor": "NVIDIA H100"}
+    monkeypatch.setattr(store, "find_trial", lambda study, number: replace(drawn, environment=tuple(gpu.items())))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused = ask("replay", "tiny", str(drawn.number))
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        f"Trial {drawn.number} of 'tiny' ran on a GPU (NVIDIA H100), and torch has none here. "
+        "Replay it where there is one, or with --device cpu: then it is near, not the same.\n"
+    )
+    near = json.loads(ask("replay", "tiny", str(drawn.number), "--device", "cpu", "--json").stdout)
+    assert near["differs"]["device"] == {"recorded": "cuda", "now": "cpu"}
+
+
+def test_a_trial_from_before_environments_were_kept_says_so(drawn, monkeypatch):
+    old = replace(drawn, environment=(("device", "cpu"),), test_accuracy=0.123)
+    monkeypatch.setattr(store, "find_trial", lambda study, number: old)
+    words = ask("replay", "tiny", str(drawn.number)).stdout.splitlines()[-1]
+    assert words == (
+        "Not the same bits, within 0.00 points of accuracy: "
+        "the trial was recorded before versions and threads were kept with it."
+    )
 
 
 def test_the_doctor_names_each_package_and_the_fix(monkeypatch):

@@ -107,6 +107,7 @@ SMALL = {
     "poolsearch/surgery/script.py": {"_definitions": "the syntax tree of a module of ours"},
     "poolsearch/surgery/suggest.py": {"*": "a spec"},
     "poolsearch/surgery/sites.py": {"_collapse": "a spec", "_windowed": "a spec"},
+    "poolsearch/sweep/store.py": {"_shared": "ten names and values"},
     "poolsearch/vision.py": {"*": "a module"},
     "poolsearch/widgets/cached.py": {"_reader": "opened studies: rows of numbers"},
     "poolsearch/widgets/sweep_setup.py": {"_outlook": "four numbers"},
@@ -189,6 +190,30 @@ print(after - before > 500, rss() - before < 20)
 def test_freed_memory_goes_back_to_the_system():
     done = subprocess.run([sys.executable, "-c", FREEING], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "True True\n"
+
+
+WORKER = """
+import resource, torch
+from poolsearch import datasets
+from poolsearch.sweep import worker
+from poolsearch.training import batches
+torch.set_num_threads(1)
+worker._import_all()
+data = datasets.load("cluttered-digits", (3, 224, 224))
+for x, y in batches(data.train, 128, torch.Generator().manual_seed(0)):
+    break
+x, y = data.test.batch(slice(0, 250))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, tuple(x.shape))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes there")
+def test_a_worker_at_224_pixels_holds_little_beside_its_network_and_activations():
+    """Its imports, the whole embedded set, and the largest batch that it makes of it."""
+    done = subprocess.run([sys.executable, "-c", WORKER], cwd=ROOT, capture_output=True, text=True, check=True)
+    megabytes, _, shape = done.stdout.partition(" ")
+    assert shape == "(250, 3, 224, 224)\n"
+    assert int(megabytes) < 600  # 6,900 when the set was enlarged as a whole
 
 
 # ------------------------------------------------------------------------------------------------------ what is free

@@ -228,6 +228,8 @@ class Coordinator:
         if answer["event"] == "done":
             self._tell(number, _figures(answer))
         elif answer["event"] == "failed":
+            if "environment" in answer:
+                self.ledger.note(number, "environment", answer["environment"])
             self.fail(number, answer["kind"], answer["reason"])
         elif answer["event"] == "full":
             self.attempts.wait(number)

@@ -2,7 +2,8 @@
 
 What a trial's attributes mean: `plan`, `seed`; `attempts` (stored before the trial is dispatched, so that one that
 brings its worker down is counted even when nobody is left to tell), and of these `deaths` of workers by the trial's own
-doing and `kills` from outside; `result`, or `kind` and `reason` of a failure.
+doing and `kills` from outside; `result` (in it the `environment`: versions, device, threads), or `kind`, `reason` and
+`environment` of a failure.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,9 @@ def _row(trial: Kept) -> TrialRow:
     said = trial.attributes
     result: dict[str, Any] = said.get("result", {})
     plan = Plan.parse(said["plan"])
+    timing = result.get("latency") or {}
+    # trials from before environments were kept say their device with their latency
+    around = said.get("environment") or result.get("environment") or {n: timing[n] for n in ("device",) if n in timing}
     row = TrialRow(
         number=trial.number,
         state=state,
@@ -279,8 +283,15 @@ def _row(trial: Kept) -> TrialRow:
         attempts=said.get("attempts", 1),
         curve=tuple(EpochRow(**epoch) for epoch in result.get("curve", [])),
         published=not plan.sites,
+        environment=_shared(tuple(around.items())),
     )
-    return _timed(row, result.get("latency") or {})
+    return _timed(row, timing)
+
+
+@lru_cache(maxsize=256)
+def _shared(environment: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return the first of equal environments: thousands of trials share a few."""
+    return environment
 
 
 def _timed(row: TrialRow, timing: dict[str, Any]) -> TrialRow:

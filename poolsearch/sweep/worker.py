@@ -18,13 +18,19 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poolsearch import files
 from poolsearch.errors import PoolsearchError, TrialFailed
 from poolsearch.rows import EpochRow, LatencyRow
 from poolsearch.sweep.device_lock import OnWait, device_alone, say_so
 from poolsearch.sweep.engine import Answer, Job, ticket
+
+if TYPE_CHECKING:  # torch is imported late: the parent's pipe is watched before that
+    from torch import nn
+
+    from poolsearch.config import SweepConfig
+    from poolsearch.plan import Plan
 
 Say = Callable[[Answer], None]
 
@@ -75,10 +81,14 @@ def answer(job: Job, device: str, say: Say) -> None:
     """Do a job and say what came of it, whatever that is; epochs are said as they end."""
     import torch
 
+    from poolsearch import devices
+
     own = ticket(job)
 
     def failed(kind: str, reason: str) -> None:
-        say({**own, "event": "failed", "kind": kind, "reason": reason, "broken": _broken(device)})
+        broken = _broken(device)
+        around = {} if broken else {"environment": devices.environment(device)}
+        say({**own, "event": "failed", "kind": kind, "reason": reason, "broken": broken, **around})
 
     def epoch(row: EpochRow) -> None:
         say({**own, "event": "epoch", "row": asdict(row)})
@@ -130,33 +140,47 @@ def run_trial(
     on_wait: OnWait = say_so,
 ) -> dict[str, Any]:
     """Return the figures of one trial: trained, tested, timed beside the published network."""
-    from poolsearch import checkpoint, config, datasets
+    from poolsearch import checkpoint, config
     from poolsearch.measure.latency import latencies
     from poolsearch.plan import Plan
+
+    settings, plan, seed = config.parse(job["config"]), Plan.parse(job["plan"]), int(job["seed"])
+    model, classes, learned = train_plan(plan, seed, settings, device, on_epoch)
+    timing = settings.latency
+    with device_alone(device, on_wait):
+        timed = latencies((plan, plan.published), timing.batch, timing.calls, device, classes, seed)
+    if job.get("weights"):
+        checkpoint.save(model, plan, classes, Path(job["weights"]))
+    return {**learned, "latency": _figures(timed[0]), "published_ms": timed[1].ms}
+
+
+def train_plan(
+    plan: Plan,
+    seed: int,
+    settings: SweepConfig,
+    device: str = "cpu",
+    on_epoch: Callable[[EpochRow], None] = lambda row: None,
+) -> tuple[nn.Module, int, dict[str, Any]]:
+    """Return a Plan's trained network, how many classes it tells apart, and what a trial says of its training."""
+    from poolsearch import datasets, devices
     from poolsearch.surgery import rebuild
     from poolsearch.training import train
 
-    settings, plan, seed = config.parse(job["config"]), Plan.parse(job["plan"]), int(job["seed"])
     data = datasets.load(settings.data, plan.size, settings.clutter)
     model = rebuild(plan, data.classes, seed)
     trained = train(model, data, settings.training, seed, device, on_epoch)
-    timing = settings.latency
-    with device_alone(device, on_wait):
-        timed = latencies((plan, plan.published), timing.batch, timing.calls, device, data.classes, seed)
-    if job.get("weights"):
-        checkpoint.save(model, plan, data.classes, Path(job["weights"]))
     last = trained.curve[-1]
-    return {
+    learned = {
         "accuracy": last.accuracy,
         "loss": last.loss,
         "test_accuracy": trained.test_accuracy,
         "test_loss": trained.test_loss,
-        "latency": _figures(timed[0]),
-        "published_ms": timed[1].ms,
         "seconds": trained.seconds,
         "cpu_seconds": trained.cpu_seconds,
         "curve": [asdict(row) for row in trained.curve],
+        "environment": devices.environment(device, settings.training.precision),
     }
+    return model, data.classes, learned
 
 
 def run_latency(

@@ -15,6 +15,7 @@ from poolsearch.costs import networks
 MEGABYTE = 1e6
 LARGEST = sorted(networks(), key=lambda name: -networks()[name][0])[:3]
 CLICKS = 200
+PICTURES = ("Temple", "Flower", "Digit")
 PEAK_MB, AFTER_MB, WITHIN_S = 1500, 700, 30  # the peak beside the largest network; what is left, and how soon
 
 
@@ -62,44 +63,41 @@ def picture(tab, name):
     tab.locator(".st-key-picture").get_by_text(name, exact=True).click()
 
 
-def shown(tab):
-    """Wait until both mosaics of "Feature maps" are there and no script runs."""
-    expect(tab.locator("[data-testid=stImage] img")).to_have_count(2, timeout=240_000)
+def settled(tab, before):
+    """Wait until both mosaics are drawn and are not those of before; return the address of the first."""
+    mosaic = tab.locator("[data-testid=stImage] img")
+    expect(mosaic).to_have_count(2, timeout=240_000)
+    expect(mosaic.first).not_to_have_attribute("src", before, timeout=240_000)
     expect(tab.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=240_000)
+    return mosaic.first.get_attribute("src")
 
 
 def test_the_server_gives_its_memory_back_after_quick_clicks_over_all_pages(chromium, alone):
     address, process = alone
     context = chromium.new_context(viewport={"width": 1280, "height": 720}, base_url=address)
-    tab, clicks = context.new_page(), 0
+    tab, clicks, before = context.new_page(), 0, ""
     with Watched(process) as memory:
         for number, name in enumerate(LARGEST):
             plan = plan_of(name)
             tab.goto(f"/maps?a={plan}&b={plan}")
-            expect(tab.get_by_role("heading", name="Feature maps", exact=True)).to_be_visible(timeout=60_000)
-            tab.locator(".st-key-picture").wait_for()
+            expect(tab.get_by_text(f"A {plan}")).to_be_visible(timeout=60_000)
             while clicks < CLICKS * (number + 1) / len(LARGEST):
-                for title in PAGES.values():
-                    if title == "Feature maps":
-                        continue
+                for title in PAGES.values():  # nothing is waited for but the next thing to click
                     link(tab, title)
                     link(tab, "Feature maps")
-                    clicks += 2
-                    tab.locator(".st-key-picture").wait_for()
-                    for each in ("Temple", "Flower", "Digit"):  # each asked for before the last is drawn
+                    for each in PICTURES:
                         picture(tab, each)
-                        clicks += 1
-            for each in ("Temple", "Flower", "Digit"):
+                    clicks += 2 + len(PICTURES)
+            for each in PICTURES:
                 picture(tab, each)
-                shown(tab)
-                print(name, each, round(memory.now()), round(memory.peak), clicks, flush=True)
+                before = settled(tab, before)
+            expect(tab.get_by_text(f"A {plan}")).to_be_visible()
         expect(tab.get_by_test_id("stException")).to_have_count(0)
-        began, left = time.monotonic(), memory.now()
-        while left >= AFTER_MB and time.monotonic() - began < WITHIN_S:
+        ended = time.monotonic()
+        while (left := memory.now()) >= AFTER_MB and time.monotonic() - ended < WITHIN_S:
             time.sleep(0.5)
-            left = memory.now()
-        print("left", left, "peak", memory.peak)
     context.close()
+    print(f"{clicks} clicks: peak {memory.peak:.0f} MB, left {left:.0f} MB")
     weights = 4 * networks()[LARGEST[0]][0] / MEGABYTE
     assert memory.peak < PEAK_MB + weights
     assert left < AFTER_MB
