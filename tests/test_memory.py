@@ -93,15 +93,15 @@ def test_an_error_is_not_kept(calls):
 
 # Every cache that is not `kept`, and what it can hold: none of it an array that grows with what a visitor asks for.
 SMALL = {
-    "poolsearch/backbones.py": {"known": "names", "backbone": "a record a name"},
+    "poolsearch/backbones.py": {"known": "names", "backbone": "a record a name", "_tagged": "names"},
     "poolsearch/costs.py": {"measured": "a row a kind", "networks": "two numbers a network"},
     "poolsearch/datasets.py": {"_kept": "one set, that memory holds (`check_room`)", "scans": "0.5 MB"},
     "poolsearch/figures.py": {"viridis": "768 bytes"},
     "poolsearch/measure/shift.py": {"gain": "a number"},
     "poolsearch/plan.py": {"*": "specs"},
-    "poolsearch/pooling/antialiased.py": {"*": "a filter of a few taps"},
+    "poolsearch/pooling/antialiased.py": {"_product": "a filter of a few taps"},
     "poolsearch/pooling/geometry.py": {"*": "numbers"},
-    "poolsearch/pooling/resampled.py": {"*": "a filter of a few taps"},
+    "poolsearch/pooling/resampled.py": {"_small_weights": "64 filters of half a MB at most"},
     "poolsearch/surgery/checking.py": {"check": "a Plan", "untrainable": "a sentence"},
     "poolsearch/surgery/edits.py": {"learned_numbers": "a number"},
     "poolsearch/surgery/script.py": {"_definitions": "the syntax tree of a module of ours"},
