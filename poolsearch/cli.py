@@ -139,14 +139,18 @@ def rebuild(
     from poolsearch.surgery.proving import prove
     from poolsearch.surgery.published import published_weights
     from poolsearch.tables import console, differences_table, size
-    from poolsearch.weights import put_in
+    from poolsearch.weights import hint, put_in
 
     files.must_be_writable(out)
     wanted = check(Plan.parse(plan))
     given = published_weights(wanted, weights) if weights else None
-    if given is not None and (found := put_in(rebuilt(wanted.published, device="meta"), given)):
-        console().print(differences_table(str(wanted.published), found))
-        raise typer.Exit(1)
+    if given is not None:
+        bare = rebuilt(wanted.published, device="meta")
+        if found := put_in(bare, given):
+            console().print(differences_table(str(wanted.published), found))
+            if words := hint(bare, given):
+                print(words)
+            raise typer.Exit(1)
     prove(wanted)
     classes = backbone(wanted.backbone).classes
     network = rebuilt(wanted, published=given)

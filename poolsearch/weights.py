@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from poolsearch.confined import ask
-from poolsearch.errors import WeightsError
+from poolsearch.errors import WeightsError, shortened
 from poolsearch.inventory_rows import Difference
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
@@ -134,8 +134,24 @@ def put_in(network: nn.Module, given: Mapping[str, Tensor]) -> tuple[Difference,
 
 def differences(network: nn.Module, contents: Contents) -> tuple[Difference, ...]:
     """Return each key at which a file does not fit a network on meta, as `put_in` does; no number is read."""
-    meta = {key: torch.empty(shape, device="meta") for key, shape in contents.shapes.items()}
-    return put_in(network, _state(meta, contents.versions))
+    return put_in(network, _state(_on_meta(contents), contents.versions))
+
+
+def hint(network: nn.Module, given: Mapping[str, Tensor] | Contents) -> str:
+    """Return the sentence for weights that fit but for one word before every key (Lightning's "model."), else ""."""
+    tensors = _on_meta(given) if isinstance(given, Contents) else given
+    words = {key.partition(".")[0] for key in tensors}
+    if len(words) != 1:
+        return ""
+    prefix = f"{words.pop()}."
+    rest = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    if not all(rest) or put_in(network, rest):
+        return ""
+    return f"Every key has '{shortened(prefix)}' before it; without that word the file fits."
+
+
+def _on_meta(contents: Contents) -> dict[str, Tensor]:
+    return {key: torch.empty(shape, device="meta") for key, shape in contents.shapes.items()}
 
 
 def _loaded(network: nn.Module, state: OrderedDict[str, Tensor]) -> tuple[list[str], list[str]]:

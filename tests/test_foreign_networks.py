@@ -13,6 +13,7 @@ from poolsearch.errors import PlanError, SiteError
 from poolsearch.measure.cost import layer_rows
 from poolsearch.plan import Plan
 from poolsearch.surgery import find_sites, rebuild
+from poolsearch.surgery.proving import prove
 from poolsearch.surgery.script import as_python
 
 
@@ -276,6 +277,7 @@ def test_what_only_the_second_output_comes_from_is_no_auxiliary_head(opened):
     x = torch.randn(1, 3, 16, 16)
     out = changed(x)
     assert torch.equal(out["coarse"], F.max_pool2d(changed.level2[:2](out["fine"]), 2))
+    prove(Plan.parse(f"{plan}: level2=max k2 s2"))  # by the gradients of both outputs
 
 
 def test_copied_python_pools_maps_with_the_channels_last_too(opened):

@@ -339,6 +339,18 @@ def test_the_file_of_an_averaged_model_is_that_of_its_network(tmp_path):
     )
 
 
+def test_one_word_before_every_key_is_named_where_the_file_fits_without_it(tmp_path):
+    """As PyTorch Lightning writes the network that a LightningModule keeps as `model` or `net`."""
+    state = {f"net.{key}": value for key, value in small().state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "w.ckpt.pt")
+    held = weights.opened(tmp_path / "w.ckpt.pt")
+    assert len(weights.put_in(small(), held.tensors)) == 5 + 6  # a counter may be missing
+    sentence = "Every key has 'net.' before it; without that word the file fits."
+    assert weights.hint(small().to("meta"), held.contents) == weights.hint(small(), held.tensors) == sentence
+    for other in ({**state, "more.bias": torch.ones(2)}, {"net.0.weight": torch.ones(2)}, {"net": torch.ones(2)}):
+        assert weights.hint(small(), other) == ""
+
+
 def test_densenet_takes_its_published_files_whose_layers_had_other_names():
     network = vision.models().densenet121()
     names = re.compile(r"(denselayer\d+\.(?:norm|conv))([12])")

@@ -20,7 +20,7 @@ from poolsearch.measure.cost import REST, layer_rows, totals
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import Member, Site
 from poolsearch.surgery import check, find_sites, rebuild
-from poolsearch.weights import Contents, differences
+from poolsearch.weights import Contents, differences, hint
 
 GRAPH = ".onnx"
 SUFFIXES = (*weights.SUFFIXES, GRAPH)
@@ -209,13 +209,15 @@ def _fitted(plain: Inventory, contents: Contents, plan: Plan) -> Inventory:
     key = next((name for name in reversed(own) if own[name] != more[name] and len(own[name]) == 1), "")
     shape = contents.shapes.get(key, ())  # the bias of the classifier says how many classes there are
     classes = shape[0] if len(shape) == 1 and shape[0] > 0 else usual
-    found = differences(rebuild(plan, classes, device="meta"), contents)
+    network = rebuild(plan, classes, device="meta")
+    found = differences(network, contents)
     notes = [*plain.notes] + ([f"{classes} classes, by the shape of {key}."] if classes != usual else [])
     if found:
+        notes += [words] if (words := hint(network, contents)) else []
         return replace(plain, plan=str(plan), notes=tuple(notes), differences=found)
-    network = of_plan(plan, classes)
+    whole = of_plan(plan, classes)
     return replace(
-        plain, plan=str(plan), poolings=network.poolings, parameters=network.parameters, macs=network.macs,
+        plain, plan=str(plan), poolings=whole.poolings, parameters=whole.parameters, macs=whole.macs,
         notes=tuple(notes),
     )  # fmt: skip
 

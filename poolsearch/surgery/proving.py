@@ -13,7 +13,7 @@ from poolsearch.errors import SiteError
 from poolsearch.plan import Plan
 from poolsearch.surgery.checking import check, replayed
 from poolsearch.surgery.rebuild import rebuild
-from poolsearch.surgery.record import record_calls
+from poolsearch.surgery.record import record_calls, tensors_in
 
 
 def prove(plan: Plan) -> None:
@@ -25,9 +25,10 @@ def prove(plan: Plan) -> None:
     plan = check(plan)
     trace, shapes, _ = replayed(plan)
     calls, outputs = record_calls(rebuild(plan, device="meta").eval(), plan.size)
-    again, expected = calls[outputs[0]].shape, shapes[trace.outputs[0]]
-    if again != expected:
-        raise SiteError(f"'{plan}' was to give {expected[1:]}, but its network gives {again[1:]}.")
+    for place, wanted in zip(outputs, trace.outputs, strict=True):
+        again, expected = calls[place].shape, shapes[wanted]
+        if again != expected:
+            raise SiteError(f"'{plan}' was to give {expected[1:]}, but its network gives {again[1:]}.")
     gradients = _gradients(rebuild(plan), plan)
     for name, gradient in gradients.items():
         if not torch.isfinite(gradient).all():
@@ -40,6 +41,7 @@ def prove(plan: Plan) -> None:
 def _gradients(model: nn.Module, plan: Plan) -> dict[str, Tensor]:
     """Return the gradients of one backward pass of two images, in eval mode: one pixel has no statistics."""
     images = torch.rand(2, *plan.size, generator=torch.Generator().manual_seed(0))
-    out = model.eval()(images)
-    (out if isinstance(out, Tensor) else out[0]).float().square().mean().backward()
+    results = tensors_in(model.eval()(images))
+    loss = torch.stack([out.float().square().mean() for out in results]).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
     return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}

@@ -113,7 +113,7 @@ def record_calls(
     finally:
         for hook in hooks:
             hook.remove()
-    outputs = tuple(recorder.where[id(t)] for t in _tensors(out) if id(t) in recorder.where)
+    outputs = tuple(recorder.where[id(t)] for t in tensors_in(out) if id(t) in recorder.where)
     calls = [replace(call, freed=recorder.freed.get(index, 0)) for index, call in enumerate(recorder.calls)]
     return laid(tuple(calls)), outputs
 
@@ -172,10 +172,10 @@ class _Recorder(TorchFunctionMode):
         out = self.stand_in(op, args, kwargs)
         if out is None:
             out = func(*args, **kwargs)
-        results = _tensors(out)
+        results = tensors_in(out)
         if op in _SILENT or not results:
             return out
-        mentioned = _tensors((args, kwargs))
+        mentioned = tensors_in((args, kwargs))
         inputs = tuple(self.where[id(t)] for t in mentioned if id(t) in self.where)
         if inputs:
             outside = tuple(tuple(t.shape) for t in mentioned if id(t) not in self.where)
@@ -227,13 +227,14 @@ class _Recorder(TorchFunctionMode):
         return sum(p.numel() for p in new.values()), buffers
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def tensors_in(value: Any) -> list[Tensor]:
+    """Return the tensors in what a module takes or returns: itself, or those in its tuples, lists and dicts."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, dict):
         value = tuple(value.values())
     if isinstance(value, tuple | list):
-        return [t for item in value for t in _tensors(item)]
+        return [t for item in value for t in tensors_in(item)]
     return []
 
 
