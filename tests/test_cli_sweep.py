@@ -24,7 +24,18 @@ def test_an_empty_list_says_how_to_start():
 
 
 def test_what_is_not_there_is_refused_in_a_sentence(tiny):
-    for words in (["status"], ["pause"], ["resume"], ["stop"], ["cancel"], ["add"], ["workers"], ["delete"], ["log"]):
+    for words in (
+        ["status"],
+        ["pause"],
+        ["resume"],
+        ["retry"],
+        ["stop"],
+        ["cancel"],
+        ["add"],
+        ["workers"],
+        ["delete"],
+        ["log"],
+    ):
         more = ["1"] if words[0] in ("cancel", "add", "workers") else []
         ended = ask(*words, "nothing", *more)
         assert ended.exit_code == 2, words
