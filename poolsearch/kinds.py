@@ -59,7 +59,7 @@ _DILATED = ("kernel", "stride", "padding", "dilation", "ceil")
 _FILTER = ("kernel", "stride", "padding")
 _LEE = "Lee, Gallagher, Tu 2016, arXiv:1509.08985"
 _ZHANG = "Zhang 2019, arXiv:1904.11486"
-_TAPS = Option("taps", 3, 3, 5, 2, "length of the binomial filter behind it: 3 or 5", whole=True)
+_TAPS = Option("taps", 3, 1, 7, 1, "length of the binomial filter behind it: 1 to 7, 1 is none", whole=True)
 _P = Option("p", 3.0, 1.0, 16.0, 0.5, "exponent at the start of training: 1 is the average")
 
 KINDS: dict[str, Kind] = {
@@ -251,7 +251,7 @@ KINDS: dict[str, Kind] = {
         "anti-aliased",
         takes=_FILTER,
         border="reflect",
-        kernels=(2, 3, 4, 5),
+        kernels=(1, 2, 3, 4, 5, 6, 7),
         averages=True,
         multiplies="filter",
         collapses=("blur k2 s2 = avg k2 s2",),

@@ -179,7 +179,7 @@ def _fits(spec: PoolSpec, size: int, kernel: int, stride: int, begin: int, end: 
     border = spec.border or KINDS[spec.kind].border
     _has_border(spec, border, max(begin, end), size)
     if KINDS[spec.kind].sees == "blur":  # the filter mirrors the map that the first window leaves
-        _has_border(spec, spec.border or "reflect", (int(spec.option("taps")) - 1) // 2, padded - effective(kernel) + 1)
+        _has_border(spec, spec.border or "reflect", int(spec.option("taps")) // 2, padded - effective(kernel) + 1)
 
 
 def _has_border(spec: PoolSpec, border: str, need: int, there: int) -> None:

@@ -166,7 +166,7 @@ def slow(x, spec, module):
     if kind in ("max-blur", "conv-blur"):
         dense = replace(win, stride=(1,) * axes)
         taps = int(spec.option("taps"))
-        reach = (((taps - 1) // 2,) * 2,) * axes
+        reach = (((taps - 1) // 2, taps // 2),) * axes
         if kind == "max-blur":
             x = by_windows(x, spec, module, win=dense)
         else:

@@ -72,8 +72,9 @@ def max_blur_pool(x: Tensor, spec: PoolSpec) -> Tensor:
 def blurred(dense: Tensor, spec: PoolSpec) -> Tensor:
     """Return a map (that a window left at stride 1) under the spec's filter of `taps`, every stride-th value.
 
-    Its border mirrors the map unless the spec says it.
+    Its border mirrors the map unless the spec says it. An even filter has no middle: its longer half lies behind, so
+    that it reaches one pixel further at the end.
     """
     axes, taps = dense.dim() - 2, int(spec.option("taps"))
-    reach = (((taps - 1) // 2, (taps - 1) // 2),) * axes
+    reach = (((taps - 1) // 2, taps // 2),) * axes
     return filtered(bordered(dense, reach, spec.border or "reflect"), binomial, (taps,) * axes, on(spec, dense).stride)

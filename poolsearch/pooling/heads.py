@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import log
+from math import log, prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poolsearch.plan import PoolSpec
-from poolsearch.pooling.geometry import Specified
+from poolsearch.pooling.geometry import Specified, axes_of
 
 _ADAPTIVE_AVG: tuple[Callable[..., Tensor], ...] = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
 _ADAPTIVE: tuple[Callable[..., Tensor], ...] = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
@@ -31,7 +31,7 @@ def global_max(x: Tensor, spec: PoolSpec) -> Tensor:
 
 def avg_max(x: Tensor, spec: PoolSpec) -> Tensor:
     """Return the mean of each map's average and maximum, (N, C, 1, ...)."""
-    return (global_avg(x, spec) + global_max(x, spec)) / 2
+    return global_avg(x, spec) / 2 + global_max(x, spec) / 2  # each halved first: the sum may exceed a float16
 
 
 def avg_max_cat(x: Tensor, spec: PoolSpec) -> Tensor:
@@ -46,7 +46,7 @@ def statistics(x: Tensor, spec: PoolSpec) -> Tensor:
     """
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     maps = tuple(range(2, x.dim()))
-    variance = wide.var(maps, correction=0, keepdim=True)
+    variance = (wide - wide.mean(maps, keepdim=True)).square().mean(maps, keepdim=True)  # var() warns of an empty batch
     return torch.cat([wide.mean(maps, keepdim=True), (variance + 1e-10).sqrt()], 1).to(x.dtype)
 
 
@@ -83,7 +83,7 @@ class GeM(Specified):
         maps = tuple(range(2, x.dim()))
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         p = self.p.to(wide.dtype)
-        pixels = x[0, 0].numel()
+        pixels = prod(axes_of(x))
         logs = torch.logsumexp(p * wide.clamp_min(self.epsilon).log(), maps, keepdim=True)
         # a copy: exp keeps its output for the backward pass, and an in-place dropout may follow
         return ((logs - log(pixels)) / p).exp().to(x.dtype, copy=True)

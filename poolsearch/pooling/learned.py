@@ -134,7 +134,8 @@ class LIP(Specified):
         found = self.conv(x)
         maps = tuple(range(2, x.dim()))
         wide = found.float() if x.dtype in (torch.float16, torch.bfloat16) else found
-        norm = (wide - wide.mean(maps, keepdim=True)) * (wide.var(maps, correction=0, keepdim=True) + 1e-5).rsqrt()
+        centred = wide - wide.mean(maps, keepdim=True)
+        norm = centred * (centred.square().mean(maps, keepdim=True) + 1e-5).rsqrt()  # var() warns of an empty batch
         shape = (1, -1, *(1 for _ in maps))
         logits = 12 * torch.sigmoid(self.gain.view(shape) * norm + self.bias.view(shape))
         logits = logits.to(x.dtype).contiguous(memory_format=memory_format(x))  # laid out as the numbers they weigh

@@ -39,10 +39,14 @@ def median_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     ordered = numbers.sort(0).values
     if mask is None:
         size = len(numbers)
-        return channels_second((ordered[(size - 1) // 2] + ordered[size // 2]) / 2, x)
-    count = mask.sum(0, keepdim=True).expand(1, *ordered.shape[1:])
-    low, high = (ordered.gather(0, index) for index in ((count - 1) // 2, count // 2))
-    return channels_second(((low + high) / 2).squeeze(0), x)
+        low, high = ordered[(size - 1) // 2], ordered[size // 2]
+    else:
+        count = mask.sum(0, keepdim=True).expand(1, *ordered.shape[1:])
+        low, high = (ordered.gather(0, index).squeeze(0) for index in ((count - 1) // 2, count // 2))
+    half = x.dtype in (torch.float16, torch.bfloat16)  # whose sum of two may be infinite
+    middle = channels_second((((low.float() + high.float()) if half else low + high) / 2).to(x.dtype), x)
+    unordered = maximum(x.detach(), win).isnan()  # a sort puts NaN last; the median of a window with one is NaN
+    return middle.masked_fill(unordered, float("nan"))
 
 
 def lse_pool(x: Tensor, spec: PoolSpec) -> Tensor:

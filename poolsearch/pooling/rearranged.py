@@ -51,5 +51,5 @@ def maxout(x: Tensor, spec: PoolSpec) -> Tensor:
     Raises WindowError when the groups do not divide the channels. Source: Goodfellow et al. 2013.
     """
     groups = pooled_channels(spec, x.shape[1], x.dim() - 2)
-    grouped = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+    grouped = x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
     return grouped.max(2).values

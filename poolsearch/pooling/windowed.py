@@ -15,7 +15,7 @@ from torch import Tensor
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.geometry import axes_of, channels_second, framed, gather, on, pad, real, with_overhang
 from poolsearch.pooling.sums import lp_by_sums, soft_by_sums
-from poolsearch.windows import Window
+from poolsearch.windows import Window, effective
 
 _MAX: tuple[Callable[..., Tensor], ...] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
 _AVG: tuple[Callable[..., Tensor], ...] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
@@ -29,10 +29,19 @@ def max_pool(x: Tensor, spec: PoolSpec) -> Tensor:
 def maximum(x: Tensor, win: Window) -> Tensor:
     """Return the maximum of each window of a window given in numbers."""
     native = _MAX[len(win.kernel) - 1]
-    if win.symmetric:
+    if _native(x, win):
         return native(x, win.kernel, win.stride, win.begins, win.dilation, ceil_mode=win.ceil)
     padded = pad(x, with_overhang(win, axes_of(x)), float("-inf"))
     return native(padded, win.kernel, win.stride, 0, win.dilation)
+
+
+def _native(x: Tensor, win: Window) -> bool:
+    """Return whether torch's own operator takes this window on this map.
+
+    In three axes torch refuses a kernel larger than the map, also where ceil mode or the padding makes it fit.
+    """
+    fits = len(win.kernel) < 3 or all(n >= effective(*kd) for n, *kd in zip(axes_of(x), win.kernel, win.dilation))
+    return win.symmetric and fits
 
 
 def avg_pool(x: Tensor, spec: PoolSpec) -> Tensor:
@@ -59,7 +68,7 @@ def avg_real(x: Tensor, win: Window) -> Tensor:
 def average(x: Tensor, win: Window, counted: bool) -> Tensor:
     """Return the mean of each window of a window given in numbers."""
     native = _AVG[len(win.kernel) - 1]
-    if win.symmetric:
+    if _native(x, win):
         return native(x, win.kernel, win.stride, win.begins, win.ceil, counted)
     sizes = axes_of(x)
     ones = x.new_ones((1, 1, *sizes))
@@ -89,7 +98,9 @@ def lp_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     some = largest > 0
     scaled = wide / torch.where(some, largest, 1.0)
     root = torch.where(some, scaled.pow(norm).sum(0), 1.0).pow(1.0 / norm)
-    return channels_second((torch.where(some, root, 0.0) * largest).to(x.dtype), x)
+    powers = torch.where(largest.isinf(), largest, torch.where(some, root, 0.0) * largest)  # inf / inf would be NaN
+    powers = torch.where(largest.isnan(), largest, powers)  # NaN > 0 is false, as if there were nothing
+    return channels_second(powers.to(x.dtype), x)
 
 
 def soft_pool(x: Tensor, spec: PoolSpec) -> Tensor:
@@ -102,7 +113,8 @@ def soft_pool(x: Tensor, spec: PoolSpec) -> Tensor:
     if (y := soft_by_sums(x, win, spec.option("beta"))) is not None:
         return y
     values = gather(x, win)
-    return weighted(values, values * spec.option("beta"), x, win)
+    wide = values.float() if x.dtype in (torch.float16, torch.bfloat16) else values  # beta x may exceed a float16
+    return weighted(wide, wide * spec.option("beta"), x, win).to(x.dtype)
 
 
 def weighted(values: Tensor, logits: Tensor, x: Tensor, win: Window) -> Tensor:

@@ -56,7 +56,7 @@ def picker() -> Choice:
     name = select("Image", names, "image")
     kind = LABELS[select("Pooling", list(LABELS), "pooling")]
     takes = KINDS[kind].takes
-    kernels = [n for n in (2, 3, 4, 5, 6) if n in (KINDS[kind].kernels or (2, 3, 4, 5))]
+    kernels = [n for n in (2, 3, 4, 5, 6, 7) if n in (KINDS[kind].kernels or (2, 3, 4, 5))]
     kernel = choose("Kernel", kernels, "kernel") if "kernel" in takes else 0
     stride = choose("Stride", [1, 2, 3, 4], "stride", 2) if "stride" in takes else ()
     padding = _amount(choose("Padding", ["0", "1", "2", *SAME], "padding")) if "padding" in takes else 0
