@@ -22,12 +22,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from poolsearch import files
 from poolsearch.config import SweepConfig, parse, to_toml
+from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.sweep import results
 from poolsearch.sweep.engine import FailureKind
 from poolsearch.sweep.folder import Options, read_options, result_file
 from poolsearch.sweep.patience import Patience
 from poolsearch.sweep.storage import StudyLock, in_words, open_storage
 from poolsearch.sweep.store import Existing, Kept, kept, numbered, study_id, url_of
+from poolsearch.sweep.undamaged import COPY
 
 _TRIALS, _PARAMS, _ATTRIBUTES = (
     models.BaseModel.metadata.tables[name] for name in ("trials", "trial_params", "trial_user_attributes")
@@ -76,7 +78,12 @@ class Ledger:
 
     def __getitem__(self, name: str) -> Any:
         """Return an attribute of the study, or None."""
-        return self._patiently(lambda: self._storage.get_study_user_attrs(self._id).get(name))
+        try:
+            return self._patiently(lambda: self._storage.get_study_user_attrs(self._id).get(name))
+        except PoolsearchError:
+            raise
+        except (ValueError, RecursionError):
+            raise StudyError(f"The study is damaged: what it keeps, as {name}, is no JSON. {COPY}") from None
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._patiently(lambda: self._storage.set_study_user_attr(self._id, name, value))

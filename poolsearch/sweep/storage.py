@@ -184,7 +184,7 @@ def check_file(path: Path) -> None:
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
             schema = connection.execute("select version_num from alembic_version").fetchone()[0] if ours else ""
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise StudyError(
             f"'{path}' is damaged ({_first_line(error)}); its bytes are unchanged. Put a copy of before in its place, "
             "or move it away."
@@ -210,7 +210,7 @@ def in_words(url: URL) -> Iterator[None]:
         raise StudyError(
             f"The storage '{where}' needs psycopg. Install it: pip install -r requirements-cluster.txt."
         ) from None
-    except (SQLAlchemyError, sqlite3.Error, StorageInternalError) as error:
+    except (SQLAlchemyError, sqlite3.Error, StorageInternalError, UnicodeDecodeError) as error:
         raise StudyError(f"The storage '{where}' can't be used: {reason_of(error)}.") from None
 
 

@@ -156,7 +156,7 @@ def existing(study: str, options: Options) -> Existing | None:
 def _existing(connection: Connection, id: int) -> Existing:
     def attribute(key: str) -> Any:
         found = connection.execute(_ATTRIBUTE, {"study": id, "key": key}).scalar()
-        return loaded(found, f"what it keeps as {key}") if found else None
+        return loaded(found, f"what it keeps as {key}") if found is not None else None
 
     ways = tuple(way.lower() for way in connection.execute(_DIRECTIONS, {"study": id}).scalars())
     states = connection.execute(text("select state from trials where study_id = :study"), {"study": id}).scalars().all()

@@ -58,7 +58,8 @@ def _due(sweep: Coordinator) -> bool:
     """Return whether a trial is complete that was not there when the others were timed."""
     timed = sweep.ledger["timed"]
     if timed is None:  # by a version that did not keep this
-        timed = len(sweep.ledger["latency"] or ())
+        latencies = sweep.ledger["latency"]
+        timed = len(latencies) if isinstance(latencies, dict) else 0
     return bool(timed != sweep.counts["COMPLETE"])
 
 

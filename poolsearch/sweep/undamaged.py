@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from poolsearch.errors import StudyError
 
-_COPY = "Put a copy of its database back, or take another study name."
+COPY = "Put a copy of its database back, or take another study name."
 
 
 class _Timing(BaseModel):
@@ -45,7 +45,7 @@ class _Attributes(BaseModel):
     kills: int = 0
     kind: str = ""
     reason: str = ""
-    result: _Result | None = None
+    result: _Result = _Result()
 
 
 _TIMINGS = TypeAdapter(dict[int, _Timing])
@@ -56,7 +56,7 @@ def loaded(text: str, what: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise StudyError(f"The study is damaged: {what} is no JSON. {_COPY}") from None
+        raise StudyError(f"The study is damaged: {what} is no JSON. {COPY}") from None
 
 
 def check_trial(number: int, attributes: dict[str, Any]) -> None:
@@ -75,11 +75,11 @@ def timings(text: str, numbers: Collection[int]) -> dict[int, dict[str, float | 
         raise _damaged("The study", error) from None
     foreign = next((number for number in found if number not in numbers), None)
     if foreign is not None:
-        raise StudyError(f"The study is damaged: it has a latency of trial {foreign}, but no such trial. {_COPY}")
+        raise StudyError(f"The study is damaged: it has a latency of trial {foreign}, but no such trial. {COPY}")
     return {number: timing.model_dump() for number, timing in found.items()}
 
 
 def _damaged(what: str, error: ValidationError) -> StudyError:
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))
-    return StudyError(f"{what} is damaged in '{where}': {first['msg'].lower()}. {_COPY}")
+    return StudyError(f"{what} is damaged in '{where}': {first['msg'].lower()}. {COPY}")
