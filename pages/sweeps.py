@@ -32,7 +32,6 @@ def live() -> None:
         st.rerun()
     sweep_watch.head(status, broken)
     if broken:
-        st.warning(sweep_orders.as_text(broken), icon=":material/broken_image:")
         return
     sweep_watch.progress(status, sweep_orders.answer(study))
     objectives = sweep_watch.objectives(study)

@@ -457,13 +457,6 @@ def test_a_look_at_an_unchanged_sweep_opens_nothing(tiny, monkeypatch):
     assert cached.rows_of("tiny") is first
 
 
-def test_names_and_messages_are_shown_as_they_are_typed():
-    assert sweep_orders.as_text("a_b*c") == "a\\_b\\*c"
-    assert sweep_orders.as_text("x [y](z) <b> $m$ :material/x:") == (
-        "x \\[y\\]\\(z\\) \\<b\\> \\$m\\$ \\:material/x\\:"
-    )
-
-
 # -------------------------------------------------------------------------------------------------------- all sweeps
 
 

@@ -18,6 +18,7 @@ from poolsearch.surgery import find_sites
 from poolsearch.widgets import cached
 from poolsearch.widgets.by_hand import PICTURES
 from poolsearch.widgets.controls import choose, toggle
+from poolsearch.widgets.plain import as_text
 from poolsearch.widgets.variants import trained, variant
 
 MOSAIC = 64  # channels that a mosaic shows
@@ -55,7 +56,7 @@ def picker() -> tuple[str, tuple[str, str], bool, int, list[View]]:
     same = toggle("Same colour scale for A and B", "scale", True)
     channel = st.sidebar.number_input("Channel, 0 for all", 0, 2048, 0, key="channel", bind="query-params")
     for view in shown:
-        st.sidebar.caption(f"**{view.letter}** {view.plan}")
+        st.sidebar.caption(f"**{view.letter}** {as_text(view.plan)}")
     st.sidebar.caption("Both are set on the page Backbone, or opened from a Pareto front.")
     return picture, sites, same, int(channel), shown
 
@@ -119,7 +120,9 @@ def caption(array: Array, low: float, high: float, weights: Path | None, channel
         if channel
         else f"{min(channels, MOSAIC)} of {channels} channels"
     )
-    source = f"trained, trial {weights.stem} of {weights.parents[1].name}" if weights else "random weights, seed 0"
+    source = (
+        f"trained, trial {weights.stem} of {as_text(weights.parents[1].name)}" if weights else "random weights, seed 0"
+    )
     return f"{shown}, {height} × {width} pixels · colours from {low:.2f} to {high:.2f} · {source}"
 
 

@@ -9,12 +9,13 @@ import streamlit as st
 from poolsearch.errors import PoolsearchError
 from poolsearch.kinds import KINDS
 from poolsearch.objectives import OBJECTIVES, USUAL, axes
+from poolsearch.plan import Plan
 from poolsearch.rows import TrialRow
 from poolsearch.surgery import find_sites
 from poolsearch.sweep import folder
 from poolsearch.tables import duration
 from poolsearch.widgets.cached import rows_of
-from poolsearch.widgets.sweep_orders import as_text
+from poolsearch.widgets.plain import as_text
 from poolsearch.widgets.sweep_watch import is_alive
 from poolsearch.widgets.variants import open_as
 
@@ -92,14 +93,11 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
         st.metric("Latency", OBJECTIVES["latency_ms"].shown(row.latency_ms))
         st.metric("Trained in", "–" if row.seconds is None else duration(row.seconds))
     if row.reason:
-        st.warning(as_text(row.reason), title=f"It failed: {row.kind}" if row.kind else "It failed")
-    lines = []
-    for site in (site for site in find_sites(row.plan.backbone, row.plan.size) if site.role in ("trunk", "head")):
-        spec = row.plan.spec(site.name)
-        lines.append(
-            f"| {site.name} | " + (f"**{KINDS[spec.kind].label}** `{spec}` |" if spec else f"`{site.main.text}` |")
-        )
-    st.markdown("\n".join(["| site | pooling |", "| --- | --- |", *lines]))
+        st.warning(as_text(row.reason), title=f"It failed: {as_text(row.kind)}" if row.kind else "It failed")
+    try:
+        st.markdown(_sites(row.plan))
+    except PoolsearchError as error:  # of a backbone that is not installed here
+        st.warning(as_text(error))
     first, second, third = st.columns(3, gap="small")
     for letter, column in (("a", first), ("b", second)):
         if column.button(f"Open as {letter.upper()}", key=f"open-{letter}", width="stretch"):
@@ -112,3 +110,14 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
             "Weights", path.read_bytes, name, key="weights", help=words, width="stretch", on_click="ignore"
         )
     st.code(str(row.plan), language=None, wrap_lines=True)
+
+
+def _sites(plan: Plan) -> str:
+    """Return what stands at each site of the trunk and the head as a table. Raises PoolsearchError."""
+    lines = ["| site | pooling |", "| --- | --- |"]
+    for site in find_sites(plan.backbone, plan.size):
+        if site.role in ("trunk", "head"):
+            spec = plan.spec(site.name)
+            words = f"**{KINDS[spec.kind].label}** `{spec}`" if spec else f"`{site.main.text}`"
+            lines.append(f"| {as_text(site.name)} | {words} |")
+    return "\n".join(lines)

@@ -15,6 +15,7 @@ from poolsearch.config import TRIALS_MOST, SweepConfig
 from poolsearch.errors import PoolsearchError
 from poolsearch.rows import SweepStatus
 from poolsearch.sweep import commands, folder, launch
+from poolsearch.widgets.plain import as_text
 
 _SENT, _SAID = "sweep-sent", "sweep-said"
 _SHOWN_S = 10.0
@@ -160,8 +161,3 @@ def in_a_shell(status: SweepStatus) -> str:
     lines += [launch.in_words("add", study, 8), launch.in_words("workers", study, max(1, status.workers))]
     trial = next((trial.number for trial in status.running if trial.number >= 0), 0)
     return "\n".join([*lines, launch.in_words("cancel", study, trial)])
-
-
-def as_text(words: str) -> str:
-    """Return a text so that Markdown shows it as it is typed."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-.!|~<>:$&" else letter for letter in words)

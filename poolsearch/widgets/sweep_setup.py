@@ -19,7 +19,7 @@ from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.kinds import KINDS, WINDOWED
 from poolsearch.sweep import folder, launch
 from poolsearch.tables import count, duration
-from poolsearch.widgets.sweep_orders import as_text
+from poolsearch.widgets.plain import as_text
 from poolsearch.widgets.sweep_sites import KERNELS, STRIDES, numbers, site_table
 
 _KINDS = ("max", "avg", "lp", "max-blur", "conv")

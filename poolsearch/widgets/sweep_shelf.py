@@ -16,7 +16,7 @@ from poolsearch.sweep.front import mark_front
 from poolsearch.tables import duration
 from poolsearch.trial_figures import MOST_FRONTS, fronts
 from poolsearch.widgets.cached import rows_of
-from poolsearch.widgets.sweep_orders import as_text
+from poolsearch.widgets.plain import as_text
 from poolsearch.widgets.sweep_watch import BROKEN, STATES
 from poolsearch.widgets.variants import dark
 

@@ -18,7 +18,7 @@ from poolsearch.sweep import folder
 from poolsearch.tables import duration, left_in_words, of_budget, size
 from poolsearch.widgets import sweep_orders
 from poolsearch.widgets.cached import rows_of
-from poolsearch.widgets.sweep_orders import as_text
+from poolsearch.widgets.plain import as_text
 
 Colour = Literal["blue", "orange", "green", "red", "gray"]
 STATES: dict[str, tuple[str, Colour, str]] = {
@@ -70,18 +70,19 @@ def objectives(study: str) -> tuple[str, ...]:
 
 
 def head(status: SweepStatus, broken: str) -> None:
-    """Draw the title with the state, the sweep's name and its buttons in one row; a broken one has no buttons."""
+    """Draw the title with the state, the sweep's name and its buttons in one row; of a broken one what is broken."""
     with st.container(horizontal=True, vertical_alignment="center", key="sweep-head"):
         st.title("Sweeps", width="content", anchor=False)
         words, colour, icon = BROKEN if broken else STATES[status.state]
         st.badge(words, color=colour, icon=f":material/{icon}:")
         st.markdown(f"**{as_text(status.study)}**", width="content")
         st.space("stretch")
-        if broken:
-            return
-        sweep_orders.buttons(status)
-        if status.state not in ("queued", "starting", "stopping"):
+        if not broken:
+            sweep_orders.buttons(status)
+        if not broken and status.state not in ("queued", "starting", "stopping"):
             sweep_orders.changes(status)
+    if broken:
+        st.warning(as_text(broken), icon=":material/broken_image:")
 
 
 def progress(status: SweepStatus, answer: str = "") -> None:

@@ -12,6 +12,7 @@ from poolsearch.errors import PictureError
 from poolsearch.pictures import MEGABYTES, MEGAPIXELS, Picture, fitted, read
 from poolsearch.rows import Array
 from poolsearch.widgets.controls import hidden
+from poolsearch.widgets.plain import as_text
 
 KEPT = "own-picture"  # session key: the last Picture, or the PictureError that refused it
 HELP = f"""PNG, JPEG or WebP, up to {MEGABYTES} MB and {MEGAPIXELS} megapixels.
@@ -39,10 +40,10 @@ def own_picture() -> Picture | None:
         )
         st.caption(HELP)
         if isinstance(kept, PictureError) and upload is not None:  # not on the next page, where the control is empty
-            st.warning(str(kept))
+            st.warning(as_text(kept))
         if isinstance(kept, Picture):
             height, width = kept.pixels.shape[:2]
-            st.caption(f"{width} × {height} pixels. {kept.words}".strip())
+            st.caption(f"{width} × {height} pixels. {as_text(kept.words)}".strip())
             if upload is None:  # uploaded on another page: here the control has no cross to take it away
                 st.button("Forget this picture", key="own-forget", on_click=_forget)
     return kept_picture()

@@ -17,6 +17,7 @@ from poolsearch.rows import TrialRow
 from poolsearch.surgery import check
 from poolsearch.sweep import folder
 from poolsearch.widgets.cached import rows_of
+from poolsearch.widgets.plain import as_text
 
 VARIANTS = {"a": "resnet18/3x128x128", "b": "resnet18/3x128x128: stem=avg k3 s2 p1"}
 
@@ -38,7 +39,7 @@ def head(title: str, *badges: tuple[str, Literal["blue", "orange", "gray"]], cap
 
 def refuse(error: PoolsearchError | str) -> None:
     """Say in words that a choice can't run."""
-    st.warning(str(error), title="This choice can't run", icon=":material/block:")
+    st.warning(as_text(error), title="This choice can't run", icon=":material/block:")
 
 
 def variant(name: str) -> Plan:
