@@ -18,15 +18,14 @@ if __name__ == "__main__":
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
 
 import anyio
 import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime import Runtime
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from poolsearch.door import Door, refusal
+from poolsearch.history import History
 from poolsearch.uploads import Uploads
 from poolsearch.warm import warm
 
@@ -43,11 +42,6 @@ def lives(session: str) -> bool:
     return Runtime.instance()._session_mgr.get_session_info(session) is not None
 
 
-def stored() -> MemoryUploadedFileManager:
-    """Return what holds the visitors' files."""
-    return cast(MemoryUploadedFileManager, Runtime.instance().uploaded_file_mgr)
-
-
 if reason := refusal(st.get_option("server.address")):
     print(reason, file=sys.stderr)
     raise SystemExit(2)
@@ -57,6 +51,7 @@ app = st.App(
     lifespan=lifespan,
     middleware=[
         Middleware(Door, names=st.get_option("server.allowedHosts")),
-        Middleware(Uploads, stored=stored, lives=lives),
+        Middleware(History),
+        Middleware(Uploads, stored=lambda: Runtime.instance().uploaded_file_mgr, lives=lives),
     ],
 )

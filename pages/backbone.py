@@ -25,10 +25,8 @@ st.plotly_chart(figure, key="strip", config={"displayModeBar": False}, theme=Non
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.code(str(plan), language=None, wrap_lines=True)
-    if st.button("Compare A and B", icon=":material/compare_arrows:"):
-        st.switch_page("../pages/compare.py")
-    if st.button("Feature maps", icon=":material/blur_on:"):
-        st.switch_page("../pages/maps.py")
+    variants.open_page("compare", "Compare A and B", ":material/compare_arrows:")
+    variants.open_page("maps", "Feature maps", ":material/blur_on:")
     take.take_along(plan, rows)
 for sentence in advice(plan):
     st.caption(f":material/lightbulb: {sentence}")

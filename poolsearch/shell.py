@@ -23,6 +23,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from poolsearch.lessons import LESSONS, link  # noqa: E402
+from poolsearch.widgets.links import visit  # noqa: E402
 
 
 def page(name: str, title: str, default: bool = False) -> st.Page:
@@ -30,15 +31,7 @@ def page(name: str, title: str, default: bool = False) -> st.Page:
     return st.Page(ROOT / "pages" / f"{name}.py", title=title, default=default)
 
 
-st.set_page_config(
-    page_title="Poolsearch",
-    page_icon=STATIC / "icon.png",  # a Material icon here would be fetched from the web
-    layout="wide",
-    initial_sidebar_state=290,
-    menu_items={"About": ABOUT + "\n".join(f"- [{LESSONS[name].title}]({link(name)})" for name in LESSONS)},
-)
-st.logo(STATIC / "logo.svg", size="large", icon_image=STATIC / "icon.png")
-st.navigation(
+shown = st.navigation(
     [
         page("by_hand", "Pooling by hand", default=True),
         page("image", "Real image"),
@@ -49,4 +42,14 @@ st.navigation(
         page("pareto", "Pareto front"),
     ],
     position="top",
-).run()
+)
+st.set_page_config(
+    page_title=f"{shown.title} · Poolsearch",
+    page_icon=STATIC / "icon.png",  # a Material icon here would be fetched from the web
+    layout="wide",
+    initial_sidebar_state=290,
+    menu_items={"About": ABOUT + "\n".join(f"- [{LESSONS[name].title}]({link(name)})" for name in LESSONS)},
+)
+st.logo(STATIC / "logo.svg", size="large", icon_image=STATIC / "icon.png")
+with visit(shown.url_path):
+    shown.run()

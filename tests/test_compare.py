@@ -23,10 +23,10 @@ SMALL = "smallnet/1x20x20"
 
 def page(**query):
     at = AppTest.from_file(str(ROOT / "poolsearch" / "shell.py"), default_timeout=60)
+    at.run().switch_page("../pages/compare.py")
     for key, value in query.items():
         at.query_params[key] = value
     at.run()
-    at.switch_page("../pages/compare.py").run()
     assert not at.exception
     return at
 

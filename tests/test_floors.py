@@ -46,6 +46,7 @@ FLOORS = {
         "serve",
         "door",
         "uploads",
+        "history",
         "doctor",
         "__main__",
         "__init__",

@@ -15,7 +15,7 @@ import pytest
 from ports import free_port, held, listening
 from typer.testing import CliRunner
 
-from poolsearch import cli, door, serve, uploads
+from poolsearch import cli, door, history, serve, uploads
 from poolsearch.errors import PoolsearchError
 
 ROOT = Path(__file__).parents[1]
@@ -154,6 +154,42 @@ def test_every_response_forbids_frames_sniffing_and_referrers():
     assert door.HEADERS[b"x-content-type-options"] == b"nosniff"
     assert door.HEADERS[b"referrer-policy"] == b"no-referrer"
     assert b"frame-ancestors 'none'" in door.HEADERS[b"content-security-policy"]
+
+
+# ------------------------------------------------------------------------------------------------------------ history
+
+
+def through_history(body, kind=b"text/html; charset=utf-8", accept=b"text/html"):
+    """Return (headers, body) of what a browser gets that asks an app for a page."""
+
+    async def app(scope, receive, send):
+        asked.update(dict(scope["headers"]))
+        head = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"etag", b"1")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": body[:3], "more_body": True})
+        await send({"type": "http.response.body", "body": body[3:]})
+
+    async def send(message):
+        got.append(message)
+
+    asked, got = {}, []
+    headers = [(b"accept", accept), (b"accept-encoding", b"gzip"), (b"if-none-match", b"1")]
+    asyncio.run(history.History(app)({"type": "http", "method": "GET", "headers": headers}, None, send))
+    return asked, dict(got[0]["headers"]), b"".join(message["body"] for message in got[1:])
+
+
+def test_the_script_for_back_stands_first_in_the_page():
+    asked, headers, body = through_history(b"<html><head><script src=x></script></head></html>")
+    assert body.startswith(b"<html><head><script>// One entry in the browser's history")
+    assert body.endswith(b"</script><script src=x></script></head></html>")
+    assert headers == {b"content-type": b"text/html; charset=utf-8", b"content-length": b"%d" % len(body)}
+    assert set(asked) == {b"accept"}  # neither compressed nor unchanged
+
+
+@pytest.mark.parametrize(("kind", "accept"), [(b"text/css", b"text/html"), (b"text/html", b"image/png")])
+def test_whatever_is_no_page_goes_through_as_it_is(kind, accept):
+    _, headers, body = through_history(b"<head>", kind, accept)
+    assert (headers[b"etag"], body) == (b"1", b"<head>")
 
 
 # ------------------------------------------------------------------------------------------------------------ uploads

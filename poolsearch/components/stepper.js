@@ -13,6 +13,7 @@
 //       sum                whether that is the gradient of all outputs together; only in the backward view
 //       predict            whether outputs are hidden until they are asked for; not in the backward view
 //       id                 changes whenever anything here changes
+//       cell               [row, column] of the output that is open at first, from 0: the one that the link names
 //       cells              one for each number of the output, in reading order:
 //         window           [row, column, rows, columns] on the input; may start and end outside
 //         form             how it is written: pick | mean | weighted | root | copy | logexp | deviation
@@ -21,6 +22,7 @@
 //         winner           index of the term that was picked, or null
 //         gradient         [[row, column, ∂ output / ∂ input], ...] where it is not zero, or null
 
+const QUIET = 200 // ms without a step before the address is written: browsers refuse to write it more than 100 times in 30 s
 const stages = new WeakMap() // by the element that Streamlit mounts into
 
 // Streamlit calls this again for new data and for a new theme, and the cleanup once, when the component goes.
@@ -60,6 +62,7 @@ function mount(root) {
 function unmount(root) {
   const stage = stages.get(root)
   clearTimeout(stage?.timer)
+  clearTimeout(stage?.writing)
   cancelAnimationFrame(stage?.frame)
   removeEventListener("resize", stage?.refit)
   stage?.observer.disconnect()
@@ -67,7 +70,7 @@ function unmount(root) {
 }
 
 function load(stage, data) {
-  const [row, column] = stage.data ? place(stage, stage.n) : [0, 0]
+  const [row, column] = stage.data ? place(stage, stage.n) : data.cell ?? [0, 0]
   const rows = data.output.length, columns = data.output[0].length
   Object.assign(stage, { data, columns, count: rows * columns, hover: null, touched: null, glide: null })
   stage.n = Math.min(row, rows - 1) * columns + Math.min(column, columns - 1) // stay near the cell that was open
@@ -86,6 +89,7 @@ function load(stage, data) {
   if (predicts(stage)) stage.next.after(stage.show)
   else stage.show.remove()
   fit(stage)
+  keepCell(stage) // it may have gone with the output's size
 }
 
 // For each input cell, as "row,column", the output cells that read it or send it gradient: a Map of n to the share.
@@ -95,6 +99,21 @@ function readersOf({ cells, backward }) {
     (readers[`${row},${column}`] ??= new Map()).set(n, share)
   }))
   return readers
+}
+
+// Keep the open cell in the address, so that a copied link opens it; the first one is left out. No server is asked.
+function keepCell(stage) {
+  clearTimeout(stage.writing)
+  stage.writing = setTimeout(writeCell, QUIET, stage)
+}
+
+function writeCell(stage) {
+  if (!stage.box.isConnected) return
+  const there = new URLSearchParams(location.search), cell = place(stage, stage.n).map((n) => n + 1).join("-")
+  if (stage.n) there.set("cell", cell)
+  else there.delete("cell")
+  const query = `${there}`
+  history.replaceState(history.state, "", location.pathname + (query && `?${query}`))
 }
 
 // One frame at most is under way; an idle stage asks for none.
@@ -132,6 +151,7 @@ function go(stage, n) {
 function moveTo(stage, n, from = windowNow(stage)) {
   const still = stage.hover !== null || matchMedia("(prefers-reduced-motion: reduce)").matches
   stage.n = Math.max(0, Math.min(stage.count - 1, n))
+  keepCell(stage)
   stage.glide = still ? null : { from, start: performance.now(), ms: Math.min(220, interval(stage) / 2) }
   requestDraw(stage)
 }

@@ -21,8 +21,8 @@ from poolsearch.rows import LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, possible_kinds
 from poolsearch.surgery.suggest import keeps_size, other_kind, other_window
 from poolsearch.tables import change, count, pixels, shape, size
-from poolsearch.widgets.controls import choose
-from poolsearch.widgets.variants import beside, remember, variant
+from poolsearch.widgets.controls import FEW, choose, pick
+from poolsearch.widgets.variants import beside, carry, remember, trained, variant
 
 SIZES = (20, 28, 32, 64, 128, 224)  # pixels, square
 
@@ -32,6 +32,8 @@ def backbone_picker() -> tuple[str, Plan, str]:
     with st.sidebar:
         name = choose("Variant", ["A", "B"], "edit").lower()
         plan = variant(name)
+        trained(name, plan)  # keeps the trial it was opened from in the URL, while the Plan is still that trial's
+        carry("b" if name == "a" else "a")
         st.session_state["network"] = plan.backbone
         st.selectbox(
             "Network (parameters, MACs)",
@@ -73,12 +75,9 @@ def _label(name: str) -> str:
 def _site_pills(sites: Sequence[Site]) -> Site:
     """Return the site that is chosen; a link may name it."""
     names = [site.name for site in sites]
-    if len(names) > 12:  # too many for buttons
-        chosen = st.selectbox("Site", names, key="site", bind="query-params", on_change=_forget)
-        return next((site for site in sites if site.name == chosen), sites[0])
     first = next((site.name for site in sites if site.form == "pooling" and not site.still), names[0])
-    chosen = st.pills("Site", names, default=first, required=True, key="site", bind="query-params", on_change=_forget)
-    return next((site for site in sites if site.name == chosen), sites[0])
+    chosen = pick("Site", names, "site", first if len(names) <= FEW else names[0], _forget)
+    return next(site for site in sites if site.name == chosen)
 
 
 def _sizes(name: str) -> tuple[int, ...]:

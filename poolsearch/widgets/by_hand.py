@@ -17,7 +17,8 @@ from poolsearch.pooling.frameworks import compare, legend
 from poolsearch.pooling.sight import sizes_of
 from poolsearch.pooling.stage import stage
 from poolsearch.rows import Array
-from poolsearch.widgets.controls import asked_for, choose, hidden, select, slide, toggle
+from poolsearch.widgets import links
+from poolsearch.widgets.controls import amount, choose, hidden, select, slide, toggle
 from poolsearch.widgets.upload import kept_picture, own_picture, tile
 from poolsearch.windows import effective, pooled_size, window
 
@@ -117,11 +118,8 @@ def _amount(padding: str) -> int | str:
 def _option(option: Option) -> float:
     as_number = int if option.whole else float
     low, high, default, step = (as_number(n) for n in (option.low, option.high, option.default, option.step))
-    if hidden("options"):
-        return float(asked_for(option.name) or default)
-    return st.sidebar.number_input(
-        option.name.capitalize(), low, high, default, step, help=option.help, key=option.name, bind="query-params"
-    )
+    label = option.name.capitalize()
+    return amount(label, low, high, option.name, default, step, hidden("options"), option.help)
 
 
 @memory.kept
@@ -171,8 +169,22 @@ def moved(picture: Array, pixels: int) -> Array:
 
 def drawn(shown: dict[str, object], choice: Choice) -> dict[str, object]:
     """Return a stage with its outputs hidden until they are asked for, or the gradients of all of them together."""
+    cell = _cell(shown["output"])
     id = f"{shown['id']}{'-predict' * choice.predict}{'-sum' * choice.sum}"
-    return {**shown, "predict": choice.predict, "sum": choice.sum, "id": id}
+    return {**shown, "predict": choice.predict, "sum": choice.sum, "id": id, "cell": cell}
+
+
+def _cell(output: object) -> list[int] | None:
+    """Return which cell of the output the link opens, as [row, column] from 0; one that is not there is refused."""
+    asked = st.query_params.get("cell")
+    if asked is None or not links.arriving() or not isinstance(output, tuple | list):
+        return None
+    cells = [f"{row}-{column}" for row in range(1, len(output) + 1) for column in range(1, len(output[0]) + 1)]
+    if links.one_of("cell", "Cell (row-column)", cells) is None:
+        del st.query_params["cell"]
+        links.settle("cell", cells[0])
+        return None
+    return [int(number) - 1 for number in asked.split("-")]
 
 
 def badges(stage: dict[str, object]) -> list[tuple[str, Literal["blue", "orange", "gray"]]]:

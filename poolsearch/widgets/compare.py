@@ -15,7 +15,7 @@ from poolsearch.plan import Plan
 from poolsearch.rows import LayerPair, LayerRow, Totals
 from poolsearch.surgery import find_sites, replayed
 from poolsearch.tables import change, count, csv_text, pixels, shape, size
-from poolsearch.widgets.variants import remember, trained, variant
+from poolsearch.widgets.variants import both_in_a_link, remember, trained, variant
 
 _LETTERS = (("a", "blue"), ("b", "orange"))
 
@@ -33,17 +33,11 @@ def both() -> tuple[Plan, Plan]:
                 st.markdown(f":{colour}-badge[{letter.upper()}]", width="content")
                 st.page_link(
                     "../pages/backbone.py", label=f"Change {letter.upper()}", icon=":material/edit:",
-                    query_params={**_query(plans), "edit": letter.upper()},
+                    query_params={**both_in_a_link(), "edit": letter.upper()},
                 )  # fmt: skip
             st.code(str(plan), language=None, wrap_lines=True)
         st.button("Swap A and B", icon=":material/swap_horiz:", key="swap", on_click=swap, args=plans, width="stretch")
     return plans
-
-
-def _query(plans: tuple[Plan, Plan]) -> dict[str, str]:
-    """Return both variants, and the trials they were opened from, as a query."""
-    origins = {f"{letter}w": st.session_state.get(f"origin-{letter}", "") for letter, _ in _LETTERS}
-    return {"a": str(plans[0]), "b": str(plans[1])} | {key: value for key, value in origins.items() if value}
 
 
 def swap(a: Plan, b: Plan) -> None:

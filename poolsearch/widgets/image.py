@@ -17,7 +17,7 @@ from poolsearch.pictures import Pixels, fitted
 from poolsearch.plan import PoolSpec
 from poolsearch.rows import Array
 from poolsearch.widgets import upload
-from poolsearch.widgets.controls import asked_for, choose, hidden, select, slide
+from poolsearch.widgets.controls import choose, hidden, select, slide
 
 RINGS = "rings"
 PICTURES = {"Temple": "temple", "Flower": "flower", "Rings": RINGS}
@@ -109,7 +109,7 @@ def picker() -> tuple[Scene, list[Side]]:
     salt = slide("Salt noise, % of pixels", 0, 20, "salt")
     kinds = {KINDS[kind].label: kind for kind in KINDS_SHOWN}
     first, second = (
-        kinds[select(letter, list(kinds), key, default)]
+        kinds[select(letter, list(kinds), key, default, f"pooling {letter}")]
         for letter, key, default in (("A", "left", "Max"), ("B", "right", "Max-blur"))
     )
     kernel = choose("Kernel of both", [2, 3, 4, 5], "window", 3)
@@ -123,12 +123,7 @@ def picker() -> tuple[Scene, list[Side]]:
 
 def shown() -> str:
     """Return which of the views is chosen, by a row of buttons above the pictures."""
-    if hidden("show"):
-        asked = asked_for("show")
-        return asked if asked in SHOWN else SHOWN[0]
-    return st.segmented_control(
-        "Show", SHOWN, default=SHOWN[0], required=True, key="show", bind="query-params", label_visibility="collapsed"
-    )
+    return choose("View", SHOWN, "show", where=st.container(width="content"), label_visibility="collapsed")
 
 
 def take_along(looks: list[Look | PoolsearchError], sides: list[Side]) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from poolsearch.lessons import LESSONS, query
+from poolsearch.widgets import links
 
 
 def sentences(page: str = "") -> None:
@@ -15,11 +16,11 @@ def sentences(page: str = "") -> None:
 
     `page` is the address of the page that is drawn.
     """
-    name = st.query_params.get("lesson", "")
-    lesson = LESSONS.get(name)
-    if lesson is None:
+    name = links.one_of("lesson", "Lesson", list(LESSONS))
+    if name is None:
         _all(st.sidebar.container(), page)
         return
+    lesson = LESSONS[name]
     st.sidebar.subheader(lesson.title, anchor=False)
     for sentence in lesson.sentences:
         st.sidebar.markdown(sentence)

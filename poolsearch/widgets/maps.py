@@ -17,7 +17,7 @@ from poolsearch.rows import Array, Histogram, Site
 from poolsearch.surgery import find_sites
 from poolsearch.widgets import cached
 from poolsearch.widgets.by_hand import PICTURES
-from poolsearch.widgets.controls import choose, toggle
+from poolsearch.widgets.controls import amount, choose, pick, toggle
 from poolsearch.widgets.plain import as_text
 from poolsearch.widgets.variants import trained, variant
 
@@ -54,7 +54,7 @@ def picker() -> tuple[str, tuple[str, str], bool, int, list[View]]:
     shown = [_view("A", "blue"), _view("B", "orange")]
     sites = _sites(shown)
     same = toggle("Same colour scale for A and B", "scale", True)
-    channel = st.sidebar.number_input("Channel, 0 for all", 0, 2048, 0, key="channel", bind="query-params")
+    channel = amount("Channel, 0 for all", 0, 2048, "channel", 0)
     for view in shown:
         st.sidebar.caption(f"**{view.letter}** {as_text(view.plan)}")
     st.sidebar.caption("Both are set on the page Backbone, or opened from a Pareto front.")
@@ -67,16 +67,11 @@ def _sites(shown: Sequence[View]) -> tuple[str, str]:
     names = [[site.name for site in sites] for sites in there]
     changed = next((name for view in shown for name, _ in view.plan.sites if name in names[0]), names[0][0])
     if names[0] == names[1]:
-        site = _pills("Behind site", names[0], changed, "behind")
+        site = pick("Behind site", names[0], "behind", changed)
         return site, site
-    a = _pills("A behind site", names[0], changed, "behind")
+    a = pick("A behind site", names[0], "behind", changed)
     nearest = matching(next(site for site in there[0] if site.name == a), there[1], [view.plan for view in shown])
-    return a, _pills("B behind site", names[1], nearest, "behindb")
-
-
-def _pills(label: str, names: list[str], first: str, key: str) -> str:
-    chosen = st.sidebar.pills(label, names, default=first, required=True, key=key, bind="query-params")
-    return chosen if chosen in names else first  # a session can hold another network's site
+    return a, pick("B behind site", names[1], "behindb", nearest)
 
 
 def viewed_sites(plan: Plan) -> list[Site]:

@@ -14,19 +14,17 @@ from poolsearch.rows import TrialRow
 from poolsearch.surgery import find_sites
 from poolsearch.sweep import folder
 from poolsearch.tables import duration
+from poolsearch.widgets import links
 from poolsearch.widgets.cached import rows_of
 from poolsearch.widgets.plain import as_text
+from poolsearch.widgets.sweep_view import choose_sweep
 from poolsearch.widgets.sweep_watch import is_alive
 from poolsearch.widgets.variants import open_as
 
 
 def sweep_picker() -> str | None:
     """Return the sweep chosen in the sidebar, or None when there is none."""
-    names = folder.studies()
-    if not names:
-        return None
-    with st.sidebar:
-        return st.selectbox("Sweep", names, key="sweep", bind="query-params", on_change=_close)
+    return choose_sweep(folder.studies(), _close)
 
 
 def _close() -> None:
@@ -61,8 +59,12 @@ def rows_and_words(study: str) -> tuple[tuple[TrialRow, ...], str, tuple[str, ..
 
 def chosen(rows: Sequence[TrialRow]) -> TrialRow | None:
     """Return the trial that the URL names."""
-    number = st.query_params.get("trial", "")
-    return next((row for row in rows if str(row.number) == number), None)
+    asked = st.query_params.get("trial")
+    found = next((row for row in rows if str(row.number) == asked), None)
+    if asked is not None and found is None and links.arriving():
+        links.refuse("trial", links.unknown("trial", asked, [row.number for row in rows]))
+        del st.query_params["trial"]
+    return found
 
 
 def picked() -> None:
@@ -98,10 +100,10 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
         st.markdown(_sites(row.plan))
     except PoolsearchError as error:  # of a backbone that is not installed here
         st.warning(as_text(error))
-    first, second, third = st.columns(3, gap="small")
+    published = next((other.number for other in rows if other.published and other.state == "complete"), None)
+    first, second, third = st.columns(3, gap="small", vertical_alignment="center")
     for letter, column in (("a", first), ("b", second)):
-        if column.button(f"Open as {letter.upper()}", key=f"open-{letter}", width="stretch"):
-            published = next((other.number for other in rows if other.published and other.state == "complete"), None)
+        with column.container(key=f"open-{letter}"):
             open_as(letter, row, study, published)
     path = folder.weights_file(study, row.number)
     if path.exists():

@@ -19,6 +19,7 @@ from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.kinds import KINDS, WINDOWED
 from poolsearch.sweep import folder, launch
 from poolsearch.tables import count, duration
+from poolsearch.widgets import links
 from poolsearch.widgets.plain import as_text
 from poolsearch.widgets.sweep_sites import KERNELS, STRIDES, numbers, site_table
 
@@ -77,6 +78,8 @@ def _outlook(toml: str, workers: int) -> tuple[int, int, float, str]:
 
 
 def _network() -> tuple[str, int]:
+    if links.arriving() and (asked := links.one_of("network", "Backbone", known())):
+        st.session_state["new-network"] = asked
     suggested = st.session_state.setdefault("suggested", f"sweep-{datetime.now():%m%d-%H%M%S}")
     with st.grid(4, min_column_width=170):
         st.text_input("Name", suggested, max_chars=64, key="new-name", persist_state="page")
@@ -89,10 +92,15 @@ def _network() -> tuple[str, int]:
         )
         usual = backbone(network).size[1]
         side = usual if usual <= 64 else 64 if network in BACKBONES else min(usual, 128)
+        asked_size = links.number("size", "Input size", 8, 512, whole=True) if links.arriving() else None
+        st.session_state.setdefault(f"new-size-{network}", int(asked_size or side))
         chosen = st.number_input(
-            "Input size, pixels", 8, 512, side, key=f"new-size-{network}", help="Square.", persist_state="page"
+            "Input size, pixels", 8, 512, key=f"new-size-{network}", help="Square.", persist_state="page"
         )
         st.selectbox("Data", list(DATASETS), key="new-data", persist_state="page")
+    for key, value in (("network", network), ("size", int(chosen))):
+        links.settle(key, value)
+        links.write(key, str(value))
     return network, int(chosen)
 
 

@@ -15,6 +15,7 @@ from poolsearch.sweep import folder
 from poolsearch.sweep.front import mark_front
 from poolsearch.tables import duration
 from poolsearch.trial_figures import MOST_FRONTS, fronts
+from poolsearch.widgets import links
 from poolsearch.widgets.cached import rows_of
 from poolsearch.widgets.plain import as_text
 from poolsearch.widgets.sweep_watch import BROKEN, STATES
@@ -27,12 +28,14 @@ def shelf(names: Sequence[str]) -> None:
     """Draw all sweeps as a table; what is done with those that are marked stands below."""
     lines = [line_of(name) for name in names]
     columns = st.column_config
+    asked = _asked(names)
     table = st.dataframe(
         [{key: value for key, value in line.items() if key != "problem"} for line in lines],
         hide_index=True,
         placeholder="–",
         on_select="rerun",
         selection_mode="multi-row",
+        selection_default={"selection": {"rows": [names.index(name) for name in asked]}} if asked else None,
         key=f"shelf-{hash(tuple(names))}",  # marks are places in the table: in another order they would mean others
         height=min(37 * len(lines) + 40, 420),
         column_config={
@@ -48,6 +51,7 @@ def shelf(names: Sequence[str]) -> None:
         column_order=("sweep", "state", "trials", "accuracy", "fastest", "duration", "started", "backbone", "data"),
     )
     chosen = [names[place] for place in table.selection.rows if place < len(names)]
+    links.write("marked", chosen)
     for line in lines:
         if line["problem"]:
             st.warning(as_text(f"{line['sweep']}: {line['problem']}"), icon=":material/broken_image:")
@@ -56,6 +60,17 @@ def shelf(names: Sequence[str]) -> None:
         _compare(chosen[:MOST_FRONTS])
     if len(chosen) > MOST_FRONTS:
         st.caption(f"The first {MOST_FRONTS} of {len(chosen)} sweeps are compared: more could not be told apart.")
+
+
+def _asked(names: Sequence[str]) -> list[str]:
+    """Return the sweeps that a link marks; one that is not there is refused."""
+    if not links.arriving():
+        return []
+    asked = st.query_params.get_all("marked")
+    for name in asked:
+        if name not in names:
+            links.refuse(f"marked-{name}", links.unknown("sweep", name, names))
+    return [name for name in dict.fromkeys(asked) if name in names]
 
 
 def line_of(name: str) -> dict[str, Any]:

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from poolsearch.sweep import folder
+from poolsearch.widgets import links
 from poolsearch.widgets.controls import choose
 
 VIEWS = ("Watch", "New", "All")
+OF_VIEWS = {"network": "New", "size": "New", "marked": "All"}  # options of a link that only one of them has
 
 
 def sweeps() -> tuple[str, ...]:
@@ -28,9 +30,33 @@ def sweeps() -> tuple[str, ...]:
 def picker(names: Sequence[str]) -> tuple[str, str | None]:
     """Return the view and the sweep to show, None where there is none."""
     view = choose("View", VIEWS, "pane")
+    for key, its_view in OF_VIEWS.items():
+        if names and view != its_view and key in st.query_params:
+            if links.arriving():
+                links.refuse(key, f"The option '{key}' belongs to the view {its_view}: write ?pane={its_view} as well.")
+            del st.query_params[key]
+    return view, choose_sweep(names, _watch)
+
+
+def choose_sweep(names: Sequence[str], on_change: Callable[[], None]) -> str | None:
+    """Return the sweep chosen in the sidebar, None where there is none; its name is always in the URL.
+
+    A link without a name means the newest today, and another one tomorrow.
+    """
+    if links.arriving() and "sweep" in st.query_params:
+        asked = links.one_of("sweep", "Sweep", names)
+        if asked is not None:
+            st.session_state["sweep"] = asked
+        elif not names:
+            del st.query_params["sweep"]
     if not names:
-        return view, None
-    return view, st.sidebar.selectbox("Sweep", names, key="sweep", bind="query-params", on_change=_watch)
+        return None
+    if st.session_state.get("sweep") not in names:
+        st.session_state["sweep"] = names[0]
+    chosen: str = st.sidebar.selectbox("Sweep", names, key="sweep", on_change=on_change)
+    links.settle("sweep", chosen)
+    links.write("sweep", chosen)
+    return chosen
 
 
 def _watch() -> None:

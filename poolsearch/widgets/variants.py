@@ -16,6 +16,7 @@ from poolsearch.plan import Plan
 from poolsearch.rows import TrialRow
 from poolsearch.surgery import check
 from poolsearch.sweep import folder
+from poolsearch.widgets import links
 from poolsearch.widgets.cached import rows_of
 from poolsearch.widgets.plain import as_text
 
@@ -56,29 +57,62 @@ def variant(name: str) -> Plan:
 
 
 def remember(name: str, plan: Plan) -> None:
-    """Keep a variant in the session and in the URL (the first one of all is left out there)."""
+    """Keep a variant in the session and in the URL, with its input size."""
     st.session_state[f"variant-{name}"] = str(plan)
-    if str(plan) != VARIANTS[name]:
-        st.query_params[name] = str(plan)
-    elif name in st.query_params:
-        del st.query_params[name]
+    links.write(name, str(plan))
+
+
+def carry(name: str) -> None:
+    """Keep the variant that a page does not show, so that its link holds both; what can't be is said where it shows."""
+    text = st.query_params.get(name) or st.session_state.get(f"variant-{name}") or VARIANTS[name]
+    try:
+        remember(name, Plan.parse(text))
+    except PoolsearchError:
+        return
+
+
+def both_in_a_link() -> dict[str, str]:
+    """Return both variants, and the trials they were opened from, as a query."""
+    plans = {name: st.session_state.get(f"variant-{name}") or VARIANTS[name] for name in VARIANTS}
+    origins = {f"{name}w": st.session_state.get(f"origin-{name}", "") for name in VARIANTS}
+    return plans | {key: value for key, value in origins.items() if value}
 
 
 def trained(name: str, plan: Plan) -> Path | None:
     """Return the checkpoint of the trial that a variant was opened from, while the Plan is still that trial's."""
-    origin = st.query_params.get(f"{name}w") or st.session_state.get(f"origin-{name}") or ""
-    study, _, number = origin.rpartition("/")
-    try:
-        row = next((row for row in rows_of(study) if str(row.number) == number), None)
-    except PoolsearchError:
-        return None
-    if row is None or row.plan != plan:
-        return None
-    path = folder.weights_file(study, row.number)
-    if not path.exists():
-        return None
-    st.session_state[f"origin-{name}"] = st.query_params[f"{name}w"] = origin
+    key = f"{name}w"
+    asked = st.query_params.get(key)
+    origin = asked or st.session_state.get(f"origin-{name}") or ""
+    path, why = _weights(origin, plan)
+    if why and asked and links.arriving():
+        links.refuse(key, f"The link opens {name.upper()} with the weights of trial {links.quoted(asked)}. {why}")
+        links.settle(key, "random weights")
+    st.session_state[f"origin-{name}"] = origin if path else ""
+    links.write(key, origin if path else "")
     return path
+
+
+def _weights(origin: str, plan: Plan) -> tuple[Path | None, str]:
+    """Return the checkpoint of a trial, written `sweep/number`, or why there is none for this Plan."""
+    study, _, number = origin.rpartition("/")
+    if study not in folder.studies():
+        return None, links.unknown("sweep", study, folder.studies())
+    try:
+        rows = rows_of(study)
+    except PoolsearchError as error:
+        return None, str(error)
+    row = next((row for row in rows if str(row.number) == number), None)
+    if row is None:
+        return None, links.unknown("trial", number, [row.number for row in rows])
+    path = folder.weights_file(study, row.number)
+    if row.plan != plan:
+        return None, f"That trial trained another Plan: {row.plan}."
+    return (path, "") if path.exists() else (None, "Its weights were not kept.")
+
+
+def open_page(name: str, label: str, icon: str) -> None:
+    """Draw the link that opens a page with both variants."""
+    st.page_link(f"../pages/{name}.py", label=label, icon=icon, query_params=both_in_a_link())
 
 
 def beside(name: str, plan: Plan, origin: str = "") -> dict[str, str]:
@@ -86,21 +120,24 @@ def beside(name: str, plan: Plan, origin: str = "") -> dict[str, str]:
 
     Returns the query of the other variant (with the trial it was trained in, where there is one).
     """
+    query, other = _beside(name, plan, origin), "b" if name == "a" else "a"
+    st.session_state[f"variant-{other}"], st.session_state[f"origin-{other}"] = query[other], query.get(f"{other}w", "")
+    return query
+
+
+def _beside(name: str, plan: Plan, origin: str) -> dict[str, str]:
     other = "b" if name == "a" else "a"
     kept = Plan.parse(st.session_state.get(f"variant-{other}") or VARIANTS[other])
     if kept.backbone == plan.backbone:
         query = {other: str(kept), f"{other}w": st.session_state.get(f"origin-{other}", "")}
     else:
         query = {other: str(plan.published), f"{other}w": origin}
-    st.session_state[f"variant-{other}"], st.session_state[f"origin-{other}"] = query[other], query[f"{other}w"]
     return {key: value for key, value in query.items() if value}
 
 
 def open_as(name: str, row: TrialRow, study: str, published: int | None) -> None:
-    """Open a trial's Plan, with its trained weights, as variant `a` or `b` on the Backbone page."""
-    st.session_state[f"variant-{name}"] = str(row.plan)
-    st.session_state[f"origin-{name}"] = f"{study}/{row.number}"
+    """Draw the link that opens a trial's Plan, with its trained weights, as variant `a` or `b` on Backbone."""
     query = {name: str(row.plan), f"{name}w": f"{study}/{row.number}", "edit": name.upper()}
     query |= {"site": row.plan.sites[0][0]} if row.plan.sites else {}
-    query |= beside(name, row.plan, "" if published is None else f"{study}/{published}")
-    st.switch_page("../pages/backbone.py", query_params=query)
+    query |= _beside(name, row.plan, "" if published is None else f"{study}/{published}")
+    st.page_link("../pages/backbone.py", label=f"Open as {name.upper()}", icon=":material/edit:", query_params=query)

@@ -57,7 +57,7 @@ def test_all_five_pages_by_clicking_and_back_to_the_backbone_with_a_front_point(
     expect(tab).to_have_url(re.compile(r"trial=\d"))
     number = re.search(r"trial=(\d+)", tab.url)[1]
     expect(tab.get_by_role("heading", name=f"Trial {number}", exact=True)).to_be_visible()
-    tab.locator(".st-key-open-a button").click()
+    tab.locator(".st-key-open-a a").click()
     expect(tab.get_by_role("heading", name="Backbone", exact=True)).to_be_visible()
     expect(tab.locator("code", has_text="smallnet/1x20x20").first).to_be_visible()
     expect(tab.get_by_text("variant A")).to_be_visible()
@@ -145,6 +145,39 @@ def test_a_variant_is_in_the_url_and_survives_other_pages(tab):
     expect(tab.locator("code", has_text="resnet18/3x64x64: stem=avg k2 s2").first).to_be_visible()
     tab.reload()
     expect(tab.locator("code", has_text="resnet18/3x64x64: stem=avg k2 s2").first).to_be_visible()
+
+
+def test_back_undoes_a_page_change_and_controls_make_no_entries(tab):
+    tab.goto("/")
+    stage(tab)
+    before = tab.evaluate("history.length")
+    press(tab, "kernel", "3")
+    expect(tab).to_have_url(re.compile("kernel=3"))
+    tab.get_by_label("Next cell").click()
+    expect(tab).to_have_url(re.compile("cell=1-2"))
+    go(tab, "Backbone")
+    expect(tab).to_have_url(re.compile("/backbone.*3x128x128"))
+    idle(tab)
+    press(tab, "set-stride", "4")
+    expect(tab).to_have_url(re.compile(r"max(\+|%20)k3(\+|%20)s4"))
+    idle(tab)
+    tab.get_by_role("link", name="Compare A and B").click()
+    expect(tab.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
+    idle(tab)
+    tab.locator(".st-key-swap button").click()
+    idle(tab)
+    assert tab.evaluate("history.length") == before + 2
+    expect(tab).to_have_title("Compare · Poolsearch")
+    tab.go_back()
+    expect(tab.get_by_role("heading", name="Backbone", exact=True)).to_be_visible()
+    expect(tab).to_have_url(re.compile(r"/backbone.*max(\+|%20)k3(\+|%20)s4"))
+    expect(tab.locator("code", has_text="stem=max k3 s4 p1").first).to_be_visible()
+    tab.go_back()
+    expect(tab.get_by_role("heading", name="Pooling by hand", exact=True)).to_be_visible()
+    expect(tab.locator("#lab")).to_have_text("Cell 2 of 9: row 1, column 2")
+    expect(tab).to_have_url(re.compile(r"/\?kernel=3&cell=1-2$"))
+    tab.go_forward()
+    expect(tab.get_by_role("heading", name="Backbone", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
