@@ -125,14 +125,15 @@ def _table(title: str, left: Sequence[str], right: Sequence[str] = ()) -> Table:
 
 def kinds_table(kinds: Mapping[str, Kind]) -> Table:
     """Return every kind of pooling as a table, with what forward and backward cost beside the average."""
-    title = f"{len(kinds)} kinds of pooling; time against the average and bytes kept, measured on {measured_where()}"
+    columns = "time against the average in channels_last (in NCHW) and bytes kept, measured on"
+    title = f"{len(kinds)} kinds of pooling; {columns} {measured_where()}"
     table = _table(title, ("kind", "formula", "takes", "source"), ("time", "kept"))
     costs = measured()
     for name, kind in kinds.items():
         learned = "; learned" if kind.learned else ""
         about = "\n".join([kind.formula, *kind.collapses, *([kind.note] if kind.note else [])])
         cost = costs.get(name)
-        figures = (f"{cost.times:.1f} x", f"{cost.kept:.1f} x") if cost else ("", "")
+        figures = (f"{cost.times:.1f} x ({cost.times_nchw:.1f})", f"{cost.kept:.1f} x") if cost else ("", "")
         table.add_row(name, about, takes_in_words(kind) + learned, kind.source, *figures)
     return table
 
@@ -158,8 +159,9 @@ def kinds_markdown(kinds: Mapping[str, Kind]) -> str:
         "# Every pooling",
         "",
         "Made by `python -m poolsearch poolings --markdown` from the records in `poolsearch/kinds.py`. *Time* is",
-        "forward and backward at the usual window against the average pooling, *kept* what stays in memory for the",
-        f"backward pass against the input; measured by `benchmarks/pooling.py` on {measured_where()}.",
+        "forward and backward at the usual window against torch's average, in channels_last, the layout that trains",
+        "(in NCHW), *kept* what stays in memory for the backward pass against the input; measured by",
+        f"`benchmarks/pooling.py` on {measured_where()}.",
         "A kind that collapses to another says so; each of these identities is tested.",
     ]
     for family, heading in FAMILIES.items():
@@ -171,7 +173,7 @@ def kinds_markdown(kinds: Mapping[str, Kind]) -> str:
 def _markdown_row(name: str, kind: Kind) -> str:
     cost = measured().get(name)
     about = [f"`{kind.formula}`", *(f"`{one}`" for one in kind.collapses), *([kind.note] if kind.note else [])]
-    figures = (f"{cost.times:.1f}", f"{cost.kept:.1f}") if cost else ("", "")
+    figures = (f"{cost.times:.1f} ({cost.times_nchw:.1f})", f"{cost.kept:.1f}") if cost else ("", "")
     cells = (f"`{name}`{', learned' * kind.learned}", "<br>".join(about), takes_in_words(kind), *figures, kind.source)
     bar = "\\|"  # inside a table a bar would end the cell
     return f"| {' | '.join(cell.replace('|', bar) for cell in cells)} |"
