@@ -19,9 +19,9 @@ with st.grid(5, min_column_width=130):
     for label, value, delta, colour in backbone.metrics(mine, theirs):
         st.metric(label, value, delta, delta_color=colour, delta_arrow="off", border=True, height="stretch")
 
-st.subheader("Map width, layer by layer", anchor=False)
+st.header("Map width, layer by layer", anchor=False)
 figure = figures.shape_strip(rows, published, name, variants.dark())
-st.plotly_chart(figure, key="strip", config={"displayModeBar": False}, theme=None)
+variants.chart(figure, "strip", "Width of the map, layer by layer")
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.code(str(plan), language=None, wrap_lines=True)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from poolsearch import compared
-from poolsearch.widgets import compare, variants
+from poolsearch.widgets import compare, plain, variants
 from poolsearch.widgets.controls import toggle
 
 a, b = plans = compare.both()
@@ -17,24 +17,26 @@ dark = variants.dark()
 
 words = f"{len(changed)} of {len(sites)} sites differ" if pairs else "two backbones"
 variants.head("Compare", (words, "gray"), caption="A and B, for one image in float32")
+if note := compare.sizes_differ(a, b):
+    st.warning(plain.as_text(note), icon=":material/aspect_ratio:")
 compare.draw_figures(totals_a, totals_b)
 
-st.subheader("How far each layer sees", anchor=False)
+st.header("How far each layer sees", anchor=False)
 if a == b:
     st.info("A and B are the same network: change one on Backbone.", icon=":material/compare_arrows:")
 else:
     names = ("A", "B") if pairs else (f"A, {a.backbone}", f"B, {b.backbone}")
     sides = max(a.size[1:]), max(b.size[1:])
     figure = compared.growth(rows_a, rows_b, pairs, names, sides, changed, dark)
-    st.plotly_chart(figure, key="growth", config={"displayModeBar": False}, theme=None)
+    variants.chart(figure, "growth", "Receptive field of A and B, layer by layer")
     st.caption(f"{compare.reach(plans, (rows_a, rows_b))} Large marks are sites.")
 
-st.subheader("From the input to the head", anchor=False)
+st.header("From the input to the head", anchor=False)
 for row, inputs in compare.rows_of_boxes(plans, standings, sites):
     st.html(compared.site_row(row, inputs, dark))
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader("Layer by layer", anchor=False, width="content")
+    st.header("Layer by layer", anchor=False, width="content")
     if pairs:
         every = toggle("All layers", "all", where=st.container(width="content"))
         name = f"{a.backbone}-{a.hash}-{b.hash}.csv"

@@ -36,4 +36,4 @@ for column, side, look in zip(columns[1:], sides, looks, strict=True):
             st.caption(look.words, width="stretch" if narrow else "content")
 
 figure = image.figure(sides, looks, scene.shift, spectrum, variants.dark())
-st.plotly_chart(figure, key="curve", config={"displayModeBar": False}, theme=None)
+variants.chart(figure, "curve", "Change of both outputs over the shift, or their spectra")

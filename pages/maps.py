@@ -25,10 +25,8 @@ for view, site, request, array, (low, high) in zip(shown, sites, requests, array
     sheet = maps.sheet(request, low, high, channel)
     st.image(sheet, width="stretch", alt=f"Feature maps of variant {view.letter} behind {site}")
 
-st.subheader("Activations", anchor=False)
+st.header("Activations", anchor=False)
 histograms = cached.histograms_of(requests)
 named = [(view.letter, histogram) for view, histogram in zip(shown, histograms, strict=True)]
-st.plotly_chart(
-    figures.histogram_figure(named, variants.dark()), key="histogram", config={"displayModeBar": False}, theme=None
-)
+variants.chart(figures.histogram_figure(named, variants.dark()), "histogram", "How the activations of A and B spread")
 st.caption(maps.spread(named))

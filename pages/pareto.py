@@ -21,8 +21,8 @@ def chart() -> None:
     with left:
         number = chosen.number if chosen else None
         figure = trial_figures.pareto(rows, number, variants.dark(), objectives=objectives)
-        st.plotly_chart(figure, key="front", on_select=pareto.picked, selection_mode="points",
-                        config={"displayModeBar": False}, theme=None)  # fmt: skip
+        alt = "Trials and the front; the table of trials on Sweeps holds the same"
+        variants.chart(figure, "front", alt, on_select=pareto.picked, selection_mode="points")
         st.caption(words)
         sweep_trials.downloads(study)
     with right:
@@ -30,12 +30,8 @@ def chart() -> None:
             st.caption("Click a point to open its trial.")
         else:
             pareto.trial(study, chosen, rows)
-            st.plotly_chart(
-                trial_figures.learning_curve(chosen, variants.dark()),
-                key="curve",
-                config={"displayModeBar": False},
-                theme=None,
-            )
+            curve = trial_figures.learning_curve(chosen, variants.dark())
+            variants.chart(curve, "curve", "Learning curve of the open trial")
 
 
 chart()

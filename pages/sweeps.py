@@ -41,7 +41,7 @@ def live() -> None:
         with st.container():
             sweep_trials.trials(status, rows, objectives)
         figure = trial_figures.pareto(rows, None, variants.dark(), 400, objectives)
-        st.plotly_chart(figure, key="live-front", config={"displayModeBar": False}, theme=None)
+        variants.chart(figure, "live-front", "Trials and the front so far")
     sweep_trials.failures(rows)
     sweep_trials.how_it_runs(status)
 

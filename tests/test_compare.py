@@ -237,3 +237,9 @@ def test_a_link_that_can_not_be_is_refused_in_words():
     at = page(b="resnet18/3x64x64: nowhere=avg k2 s2")
     assert "nowhere" in at.warning[0].value
     assert not at.error
+
+
+def test_inputs_of_two_sizes_are_said():
+    at = page(a="resnet18/3x64x64", b="resnet18/3x96x96")
+    assert "A has an input of 3x64x64, B one of 3x96x96" in at.warning[0].value
+    assert not page(a="resnet18/3x64x64", b="resnet18/3x64x64: stem=avg k3 s2 p1").warning

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+from pictures_corpus import good
 from streamlit.testing.v1 import AppTest
 
 from poolsearch.errors import PlanError
@@ -119,7 +120,7 @@ def test_a_lesson_opens_its_page_as_it_says_and_hides_the_rest(name):
     lesson = LESSONS[name]
     asked = dict(parse_qsl(link(name).partition("?")[2]))
     at = page(lesson.page or "by_hand", **asked)
-    assert lesson.title in [heading.value for heading in at.subheader]
+    assert lesson.title in [heading.value for heading in at.header]
     said = [element.value for element in at.sidebar.markdown]
     assert all(sentence in said for sentence in lesson.sentences)
     assert not at.warning
@@ -137,7 +138,7 @@ def test_a_lesson_is_left_for_the_same_state_with_all_controls(name):
     at.button(key="leave-lesson").click().run()
     assert not at.exception
     assert not {"lesson", "hide"} & set(at.query_params)
-    assert lesson.title not in [heading.value for heading in at.subheader]
+    assert lesson.title not in [heading.value for heading in at.header]
     kinds = ("segmented_control", "selectbox", "slider", "toggle", "number_input")
     shown = {widget.key: widget.value for kind in kinds for widget in at.get(kind)}
     assert {key: shown[key] for key in lesson.state if key != "beta"} == {
@@ -293,6 +294,14 @@ def test_an_own_picture_is_one_more_image_until_it_is_forgotten():
     at.run()
     assert not at.exception
     assert said(at, "Mean change over 1 to 8 pixels:") == before
+
+
+@pytest.mark.parametrize(("name", "key"), [("by_hand", "image"), ("image", "photo")])
+def test_a_picture_that_was_just_uploaded_is_shown(name, key):
+    at = page(name)
+    at.file_uploader(key="own").upload("stripes.png", good()["colours.png"], "image/png").run()
+    assert not at.exception
+    assert at.selectbox(key=key).value == "Yours"
 
 
 def test_the_curve_can_be_taken_along_as_a_table():

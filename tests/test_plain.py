@@ -62,7 +62,7 @@ def test_the_check_can_fail():
 def assert_shown(at, somewhere=True):
     """Assert that the hostile text stands on the page as text, and is nowhere rendered."""
     assert not at.exception
-    kinds = ("markdown", "caption", "warning", "info", "error", "subheader", "title", "progress", "button", "metric")
+    kinds = ("markdown", "caption", "warning", "info", "error", "header", "title", "progress", "button", "metric")
     texts = []
     for kind in kinds:
         for element in at.get(kind):

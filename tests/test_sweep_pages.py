@@ -338,6 +338,14 @@ def test_trials_are_not_added_twice_to_a_sweep_at_rest(spawned, tiny):
     assert "The sweep has 13 trials by now, not 5 trials. Nothing was added." in unescaped(tabs[1].warning[0].value)
 
 
+def test_a_sweep_that_starts_again_counts_the_trials_that_are_there(spawned, tiny):
+    study(tiny)
+    at = page()
+    press(at, "sweep-add")
+    assert folder.read_status("tiny").state == "starting"
+    assert progress(at).startswith("2 of 13 trials")
+
+
 def test_a_sweep_at_rest_is_resumed_in_a_process_of_its_own(spawned, tiny):
     study(tiny, state="stopped")
     at = page()
@@ -516,7 +524,7 @@ def test_a_front_point_opens_as_variant_a_with_its_trained_weights(tiny):
         path.write_bytes(b"")
     at = page("pareto", trial="1")
     row = store.find_trial("tiny", 1)
-    assert "Trial 1" in [heading.value for heading in at.subheader]
+    assert "Trial 1" in [heading.value for heading in at.header]
     assert next(metric.value for metric in at.metric if metric.label == "Accuracy") == "90.0 %"
     opens = dict(
         parse_qsl(next(link for link in at.get("page_link") if link.proto.label == "Open as A").proto.query_string)
@@ -588,7 +596,7 @@ def test_a_cancelled_trial_is_no_failure(tiny):
     at = page(sweep="tiny", pane="Watch")
     assert "2 complete, 0 failed, 0 running, 1 cancelled." in unescaped(words(at))
     assert "3 of 3 trials, 1 cancelled" in progress(at)
-    assert not [heading.value for heading in at.subheader if "failed" in heading.value]
+    assert not [heading.value for heading in at.header if "failed" in heading.value]
     assert at.dataframe[0].value["state"].to_list()[0] == "cancelled"
     assert json.loads(sweep_trials.as_json(store.trial_rows("tiny")))[2]["state"] == "cancelled"
 

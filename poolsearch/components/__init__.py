@@ -23,6 +23,7 @@ _comparison = st.components.v2.component(
     css=_texts("theme.css", "comparison.css"),
     js=_texts("drawing.js", "comparison.js"),
 )
+_to_top = st.components.v2.component("poolsearch_to_top", js=_texts("to_top.js"))
 
 
 def stepper(stage: Mapping[str, object], key: str) -> None:
@@ -33,3 +34,8 @@ def stepper(stage: Mapping[str, object], key: str) -> None:
 def comparison(data: Mapping[str, object], key: str) -> None:
     """Draw grids side by side, whose fields comparison.js names; `data["id"]` must change whenever anything does."""
     _comparison(key=key, data=dict(data))
+
+
+def to_top(key: str) -> None:
+    """Scroll the page to its top, once."""
+    _to_top(key=key, data={})

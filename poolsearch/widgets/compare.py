@@ -127,6 +127,16 @@ def draw_figures(a: Totals, b: Totals) -> None:
                 st.caption("the same" if difference == "same" else f"B {difference}")
 
 
+def sizes_differ(a: Plan, b: Plan) -> str:
+    """Return what to know where A and B have inputs of different sizes; "" where they are the same."""
+    if a.size == b.size:
+        return ""
+    return (
+        f"A has an input of {shape(a.size)}, B one of {shape(b.size)}: operations, activations and maps differ by that "
+        "alone. Choose the same input size on Backbone to compare the poolings."
+    )
+
+
 def reach(plans: tuple[Plan, Plan], rows: tuple[Sequence[LayerRow], Sequence[LayerRow]]) -> str:
     """Return from which layer on each variant sees as far as its input is long, in a sentence."""
     found = []

@@ -21,7 +21,7 @@ def sentences(page: str = "") -> None:
         _all(st.sidebar.container(), page)
         return
     lesson = LESSONS[name]
-    st.sidebar.subheader(lesson.title, anchor=False)
+    st.sidebar.header(lesson.title, anchor=False)
     for sentence in lesson.sentences:
         st.sidebar.markdown(sentence)
     row = st.sidebar.container(horizontal=True)

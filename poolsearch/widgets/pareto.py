@@ -78,7 +78,7 @@ def picked() -> None:
 def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
     """Draw one trial: what stands where, what came out, and the ways to have it in hand."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Trial {row.number}", width="content", anchor=False)
+        st.header(f"Trial {row.number}", width="content", anchor=False)
         if row.published:
             st.badge("published network", color="blue")
         st.badge(

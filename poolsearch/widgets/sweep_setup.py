@@ -175,3 +175,4 @@ def _start(config: SweepConfig, workers: int) -> None:
     st.session_state["suggested"] = f"sweep-{datetime.now():%m%d-%H%M%S}"
     st.session_state.pop("new-name", None)
     st.session_state["sweep"], st.session_state["pane"] = config.study, "Watch"
+    st.session_state["to-top"] = True  # the button stands below what is shown next

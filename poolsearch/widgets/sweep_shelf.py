@@ -19,7 +19,7 @@ from poolsearch.widgets import links
 from poolsearch.widgets.cached import rows_of
 from poolsearch.widgets.plain import as_text
 from poolsearch.widgets.sweep_watch import BROKEN, STATES
-from poolsearch.widgets.variants import dark
+from poolsearch.widgets.variants import chart, dark
 
 _FIRST = " "  # the name of the first column: no sweep can be called that
 
@@ -187,7 +187,7 @@ def _compare(names: Sequence[str]) -> None:
     with st.grid(2, min_column_width=520):
         traded, compared = comparable([(name, rows, config["objectives"]) for name, _, rows, config in found])
         figure = fronts(compared, dark(), traded)
-        st.plotly_chart(figure, key="fronts", config={"displayModeBar": False}, theme=None)
+        chart(figure, "fronts", "The fronts of the marked sweeps")
         lines = differing([(name, config) for name, _, _, config in found])
         lines += best_figures([(name, status, rows) for name, status, rows, _ in found])
         st.dataframe(lines, hide_index=True, column_config={_FIRST: "what differs"}, key="differences")

@@ -92,7 +92,7 @@ def failures(rows: Sequence[TrialRow]) -> None:
     failed = [row for row in rows if row.state == "failed"]
     if not failed:
         return
-    st.subheader(f"{len(failed)} failed trial{'s' if len(failed) > 1 else ''}", anchor=False)
+    st.header(f"{len(failed)} failed trial{'s' if len(failed) > 1 else ''}", anchor=False)
     lines = [
         {
             "trial": row.number,

@@ -11,6 +11,7 @@ from typing import Literal
 
 import streamlit as st
 
+from poolsearch.components import to_top
 from poolsearch.errors import PoolsearchError
 from poolsearch.objectives import USUAL, Objective, axes
 from poolsearch.rows import SweepStatus, TrialRow
@@ -55,7 +56,11 @@ def read(study: str) -> tuple[SweepStatus, tuple[TrialRow, ...], str]:
         return SweepStatus(study, "failed", 0), (), str(error)
     status = replace(status, trials=status.trials or config.trials, minutes=status.minutes or config.minutes)
     try:
-        return status, rows_of(study), ""
+        rows = rows_of(study)
+        if status.state in ("queued", "starting"):  # a coordinator that starts has not counted what is there
+            ended = Counter(row.state for row in rows)
+            status = replace(status, complete=ended["complete"], failed=ended["failed"])
+        return status, rows, ""
     except PoolsearchError as error:
         # for a moment after the start the database is there and the study in it is not
         return status, (), "" if status.alive else str(error)
@@ -77,6 +82,8 @@ def head(status: SweepStatus, broken: str) -> None:
         st.badge(words, color=colour, icon=f":material/{icon}:")
         st.markdown(f"**{as_text(status.study)}**", width="content")
         st.space("stretch")
+        if st.session_state.pop("to-top", False):
+            to_top(key="to-top-now")
         if not broken:
             sweep_orders.buttons(status)
         if not broken and status.state not in ("queued", "starting", "stopping"):
@@ -121,7 +128,9 @@ def best_so_far(objective: Objective, rows: Sequence[TrialRow]) -> list[float]:
 
 def _spark(label: str, value: str, numbers: Sequence[float]) -> None:
     shown = list(numbers[-_SPARK:])
-    st.metric(label, value, border=True, height="stretch", chart_data=shown if len(shown) > 1 else None)
+    drawn = len(shown) > 1
+    words = f"The small curve: {len(shown)} trials, from {shown[0]:.4g} to {shown[-1]:.4g}." if drawn else None
+    st.metric(label, value, border=True, height="stretch", chart_data=shown if drawn else None, help=words)
 
 
 def _short(seconds: float) -> str:

@@ -15,6 +15,8 @@ from poolsearch.widgets.controls import hidden
 from poolsearch.widgets.plain import as_text
 
 KEPT = "own-picture"  # session key: the last Picture, or the PictureError that refused it
+YOURS = "Yours"  # what it is called in the lists of pictures
+SHOWN_BY = ("image", "photo")  # the lists of pictures: the one on the page shows what was just uploaded
 HELP = f"""PNG, JPEG or WebP, up to {MEGABYTES} MB and {MEGAPIXELS} megapixels.
 The picture stays in this server's memory: it is not written to disk and not sent on."""
 
@@ -64,6 +66,10 @@ def _changed() -> None:
         st.session_state[KEPT] = read(upload.getvalue())
     except PictureError as error:
         st.session_state[KEPT] = error
+        return
+    for control in SHOWN_BY:
+        if control in st.session_state:
+            st.session_state[control] = YOURS
 
 
 def _forget() -> None:

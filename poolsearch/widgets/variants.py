@@ -7,7 +7,7 @@ session keeps it while other pages are open.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -36,6 +36,11 @@ def head(title: str, *badges: tuple[str, Literal["blue", "orange", "gray"]], cap
             st.badge(words, color=colour)
         if caption:
             st.caption(caption, width="content")
+
+
+def chart(figure: object, key: str, alt: str, **more: Any) -> None:
+    """Draw a figure without Plotly's buttons, in the figure's own colours; `alt` is read where it can't be seen."""
+    st.plotly_chart(figure, key=key, alt=alt, config={"displayModeBar": False}, theme=None, **more)
 
 
 def refuse(error: PoolsearchError | str) -> None:
