@@ -54,6 +54,7 @@ def cost(
     from poolsearch.measure.cost import layer_rows, totals
     from poolsearch.plan import Plan
     from poolsearch.surgery import check
+    from poolsearch.surgery.edits import consequences
     from poolsearch.tables import console, layers_table, totals_table
 
     wanted = check(Plan.parse(plan) if "/" in plan else published(plan))
@@ -69,7 +70,10 @@ def cost(
             }
         )
     console().print(layers_table(str(wanted), rows))
-    return console().print(totals_table(mine, theirs))
+    console().print(totals_table(mine, theirs))
+    for sentence in consequences(wanted):
+        console().print(sentence)
+    return None
 
 
 @app.command()

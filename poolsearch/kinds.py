@@ -480,3 +480,7 @@ def same_as(word: str) -> str:
     bare = re.sub(r"(pooling|pool)?([123]d)?(layer)?$", "", letters)
     ours = {name.replace("-", ""): name for name in KINDS}
     return ours.get(bare) or _ELSEWHERE.get(bare, "")
+
+
+# Heads that leave several numbers a channel, so that what stands behind them must take more
+WIDE = tuple(name for name, kind in KINDS.items() if kind.reduces == "map" and kind.channels in ("double", "pyramid"))

@@ -32,6 +32,16 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Behind:
+    """The fully connected layer that takes what a head leaves, with nothing but a flattening in between."""
+
+    path: str
+    call: int  # index in the trace
+    numbers: int  # that it takes of each channel: 49 of a map of 7x7
+    last: bool  # it is the classifier: its outputs are the network's
+
+
+@dataclass(frozen=True)
 class Site:
     """A place in a backbone where height and width shrink; parallel branches that must agree are one site."""
 
@@ -42,6 +52,7 @@ class Site:
     before: tuple[int, int]  # height and width that enter, in pixels
     after: tuple[int, int]
     locked: str = ""  # why nothing else can stand here, in words
+    behind: Behind | None = None  # of a head
     still: bool = False  # a pooling that keeps the map's size: its kind can change, its stride can't
 
     @property

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from poolsearch.errors import SiteError
-from poolsearch.kinds import HEADS, KINDS, WINDOWED
+from poolsearch.kinds import ADAPTIVE, HEADS, KINDS, WIDE, WINDOWED
 from poolsearch.plan import Plan
 from poolsearch.surgery import check, rebuild, script
 from poolsearch.surgery.script import as_python
@@ -27,13 +27,15 @@ TEXTS = {
     "two-convs": "smallnet/1x20x20: stage1=conv k3 s2 p1; stage2=conv-blur k3 s2 p1; stage3=median k3 s2 p1",
     "odd": "smallnet/3x33x27: stage1=max k2x3 s2 p0:1x1 ceil; stage2=max k3 s1 p1 d2; stage3=aps s2; head=global-max",
     "functions": "shufflenet_v2_x0_5/3x64x64: stem=soft k2 s2; stage3=avg k3 s2 p1; head=gem",
+    "averaged": "alexnet/3x96x96: head=global-avg",
+    "wider": "shufflenet_v2_x0_5/3x64x64: head=pyramid levels=2",
     "divided": "smallnet/1x20x20: stage1=avg k3x2 s2 divisor=4; stage2=avg k3 s2 p1 ceil; stage3=resize s2",
 }
 
 
 def sample(kind):
     """Return a smallnet's Plan with this kind, padded where it takes a padding."""
-    if kind in HEADS:
+    if kind in (*HEADS, *WIDE, *ADAPTIVE):
         return Plan.parse(f"smallnet/1x21x20: head={kind}")
     takes, kernels = KINDS[kind].takes, KINDS[kind].kernels
     words = [f"k{kernels[0] if kernels else 3}"] * ("kernel" in takes) + ["s2"] + ["p1"] * ("padding" in takes)
@@ -41,7 +43,7 @@ def sample(kind):
 
 
 PLANS = {name: check(Plan.parse(text)) for name, text in TEXTS.items()}
-PLANS |= {f"kind-{kind}": check(sample(kind)) for kind in (*WINDOWED, *HEADS)}
+PLANS |= {f"kind-{kind}": check(sample(kind)) for kind in (*WINDOWED, *HEADS, *WIDE, *ADAPTIVE)}
 every_plan = pytest.mark.parametrize("name", PLANS)
 
 DRIVER = """

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from poolsearch import backbones
 from poolsearch.backbones import BACKBONES
 from poolsearch.errors import PlanError, PoolsearchError, SiteError
-from poolsearch.kinds import ADAPTIVE, HEADS, KINDS
+from poolsearch.kinds import ADAPTIVE, HEADS, KINDS, WIDE
 from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.pooling import build as build_pooling
@@ -112,12 +112,12 @@ def test_every_stride_of_the_network_is_at_some_site(name):
         ("resnet18/1x64x64", "resnet18 takes 3 channels, got 1. Write 'resnet18/3x64x64'."),
         ("resnet18/3x64x64: stm=avg k2 s2", "Unknown site 'stm' in 'resnet18'. Did you mean 'stem'? Possible: conv1,"),
         ("resnet18/3x64x64: stem=global-avg", "Site 'stem' of resnet18 keeps a map, so 'global-avg' can't"),
-        ("resnet18/3x64x64: head=max k2 s2", "Possible: global-avg, global-max, avg-max, gem."),
+        ("resnet18/3x64x64: head=max k2 s2", "Possible: global-avg, global-max, avg-max, gem, avg-max-cat,"),
         ("resnet18/3x64x64: stem=avg k2 s2 before", "'before' says where a pooling stands beside a strided"),
         ("resnet18/3x64x64: conv1=conv k5 s2 p2", "only its stride can change. Nearest: 'conv k7 s2 p3'."),
         ("resnet18/3x64x64: stem=max k40 s2", "Site 'stem': Kernel 40 is larger than the 32-pixel map"),
         ("resnet18/3x64x64: stem=max k3 s33", "Site 'stem': Stride 33 is larger than the 32-pixel map"),
-        ("vgg11_bn/3x64x64: head=global-avg", "leaves a map of fixed size for the layers behind it, so 'global-avg'"),
+        ("vgg11_bn/3x64x64: head=statistics", "leaves as many numbers as classifier.0, not the last layer, takes"),
         ("vgg11_bn/3x64x64: head=adaptive-max size=6", "expect 7x7, got size=6. Nearest: 'adaptive-max size=7'."),
         ("efficientnet_b0/3x64x64: gate1=avg k2 s2", "it squeezes a map into a gate that scales the trunk"),
         ("googlenet/3x96x96: pool1=avg k3 s2 p1", "its stride stays 1, got 'avg k3 s2 p1'."),
@@ -244,7 +244,7 @@ def test_recording_a_rebuilt_network_finds_the_calls_of_the_replay():
 
 def a_spec(kind, site):
     """A spec of this kind that may stand at this site."""
-    if kind in HEADS:
+    if kind in (*HEADS, *WIDE):
         return PoolSpec(kind)
     if kind in ADAPTIVE:  # the layers behind expect one size
         return PoolSpec(kind, options=site.published.options)

@@ -16,8 +16,9 @@ from poolsearch.kinds import KINDS
 from poolsearch.measure.cost import before_head, layer_rows, totals
 from poolsearch.plan import Plan
 from poolsearch.rows import LayerRow
-from poolsearch.surgery import find_sites
+from poolsearch.surgery import check, find_sites
 from poolsearch.surgery.checking import untrainable
+from poolsearch.surgery.edits import consequences
 
 # Kinds that pick one value of a window, or learn weights that need not be a low-pass: their stride folds what is
 # finer than the new grid over what is coarser (Zhang 2019, arXiv:1904.11486). The others average in some way.
@@ -53,6 +54,7 @@ def advice(plan: Plan) -> tuple[str, ...]:
         return (str(error),)
     usual = max(backbone(plan.backbone).size[1:])
     found = [*_seen(rows, max(plan.size[1:]), usual), *_one_pixel(rows), *_unfiltered(plan)]
+    found += consequences(check(plan))
     if reason := untrainable(plan):
         found.append(f"It runs, but it can't be trained at this size: {reason}")
     return tuple(found) or (_all_gain(rows, max(plan.size[1:])),)

@@ -14,6 +14,7 @@ from poolsearch.surgery.record import record
 from poolsearch.surgery.replay import Shape, fields, sizes
 from poolsearch.surgery.sites import find_sites as _find_sites
 from poolsearch.surgery.trace import Call, Trace
+from poolsearch.surgery.wider import Widen
 from poolsearch.windows import Field
 
 
@@ -90,6 +91,8 @@ def _elsewhere(edit: Edit, trace: Trace, places: dict[tuple[str, str, int, int],
 
     if isinstance(edit, Hang):
         return replace(edit, call=now(edit.call), only=edit.only and tuple(map(now, edit.only)))
+    if isinstance(edit, Widen):
+        return replace(edit, call=now(edit.call), head=now(edit.head))
     return replace(edit, call=now(edit.call))
 
 

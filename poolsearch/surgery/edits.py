@@ -6,6 +6,7 @@ Recipes, by what the published network has at the site:
   activation (Zhang 2019: blurring before the ReLU would blur the input). A shortcut has no activation behind it: there
   the pooling stands before the 1x1 convolution (the shortcut of ResNet-D, He T. et al. 2019).
 - `before`: the pooling, then the same convolution at stride 1. `hybrid`: the pooling, then a 1x1 convolution.
+- a head: the fully connected layer behind it takes another width, where nothing else stands between and it can.
 - a function call: the module that makes it is rewritten, alone, and the pooling takes the call's place.
 
 A site's spec is what stands at its main member. The others get the same with their own padding, so that at every input
@@ -23,12 +24,13 @@ import torch
 
 from poolsearch import pooling
 from poolsearch.errors import SiteError, unknown
-from poolsearch.kinds import ADAPTIVE, HEADS, KINDS, WINDOWED
+from poolsearch.kinds import ADAPTIVE, HEADS, KINDS, WIDE, WINDOWED
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.rows import Member, Site
 from poolsearch.surgery.record import record
 from poolsearch.surgery.sites import find_sites
 from poolsearch.surgery.trace import Call, Trace
+from poolsearch.surgery.wider import Widen, widened, wider
 from poolsearch.windows import spread
 
 
@@ -87,7 +89,7 @@ class Hang:
     channels: int
 
 
-Edit = Swap | Rewrite | Restride | Hang
+Edit = Swap | Rewrite | Restride | Hang | Widen
 
 
 def canonical(plan: Plan) -> Plan:
@@ -114,7 +116,11 @@ def possible_kinds(site: Site) -> tuple[str, ...]:
     if site.locked:
         return (site.published.kind,) if site.published else ()
     if site.role == "head":
-        return ADAPTIVE if site.published and site.published.kind in ADAPTIVE else HEADS
+        fixed, behind = site.published is not None and site.published.kind in ADAPTIVE, site.behind
+        possible = {*ADAPTIVE} if fixed else {*HEADS}
+        possible |= {*HEADS} if behind else set()
+        possible |= {*WIDE, *ADAPTIVE} if behind and behind.last else set()
+        return tuple(kind for kind in KINDS if kind in possible)
     return WINDOWED
 
 
@@ -126,6 +132,9 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
         reason = "turns the whole map into one number" if site.role == "head" else "keeps a map"
         if site.role == "head" and spec.kind in HEADS:
             reason = "leaves a map of fixed size for the layers behind it"
+        elif site.role == "head" and spec.kind in (*WIDE, *ADAPTIVE):
+            layer = f"{site.behind.path}, not the last layer," if site.behind else "what stands behind it"
+            reason = f"leaves as many numbers as {layer} takes"
         raise SiteError(
             f"Site '{site.name}' of {backbone} {reason}, so '{spec.kind}' can't stand there. "
             f"Possible: {', '.join(possible_kinds(site))}."
@@ -136,7 +145,8 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
             f"site '{site.name}' of {backbone} would have none. Leave the word out."
         )
     own = site.published
-    if spec.kind in ADAPTIVE and own and spec.option("size") != own.option("size"):
+    last = site.behind is not None and site.behind.last
+    if spec.kind in ADAPTIVE and own and not last and spec.option("size") != own.option("size"):
         raise SiteError(
             f"The layers behind site '{site.name}' of {backbone} expect {own.option('size'):g}x{own.option('size'):g}, "
             f"got size={spec.option('size'):g}. Nearest: '{spec.kind} size={own.option('size'):g}'."
@@ -164,7 +174,13 @@ def edits(plan: Plan) -> tuple[Edit, ...]:
         if spec is not None:
             for member in site.members:
                 found += _member_edits(site, member, _for_member(site, member, spec), trace)
+            found += widened(site, spec)
     return tuple(found)
+
+
+def consequences(plan: Plan) -> tuple[str, ...]:
+    """Return what a canonical Plan changes beside its sites, a sentence each: the width of a layer behind a head."""
+    return tuple(edit.words() for edit in edits(plan) if isinstance(edit, Widen))
 
 
 def _for_member(site: Site, member: Member, spec: PoolSpec) -> PoolSpec:
@@ -237,6 +253,8 @@ def edited(trace: Trace, changes: tuple[Edit, ...]) -> Trace:
             trace = _swapped(trace, now(change.call), change)
         elif isinstance(change, Restride):
             trace = trace.change(now(change.call), **_restrided(trace.calls[now(change.call)], change))
+        elif isinstance(change, Widen):
+            trace = wider(trace, now(change.head), now(change.call), change)
         else:
             users = None if change.only is None else tuple(now(i) for i in change.only)
             after = now(change.call) if users is None else trace.calls[users[0]].inputs[0]

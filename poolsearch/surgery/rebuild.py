@@ -14,6 +14,7 @@ from poolsearch.plan import Plan
 from poolsearch.surgery.checking import check
 from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap, canonical, edits
 from poolsearch.surgery.rewriting import Patches, Pooled, rewrite
+from poolsearch.surgery.wider import Widen
 from poolsearch.weights import put_in
 
 CHILD = "pooling"  # name under which a hung pooling is a child of its module
@@ -75,7 +76,7 @@ def _edited(model: nn.Module, changes: tuple[Edit, ...]) -> nn.Module:
     return model
 
 
-def _apply(model: nn.Module, edit: Swap | Restride | Hang) -> None:
+def _apply(model: nn.Module, edit: Swap | Restride | Hang | Widen) -> None:
     if isinstance(edit, Swap):
         parent, _, name = edit.path.rpartition(".")
         new = pooling.build(edit.spec, edit.channels)
@@ -86,6 +87,8 @@ def _apply(model: nn.Module, edit: Swap | Restride | Hang) -> None:
         conv.stride = edit.stride
         if edit.pointwise:
             _make_pointwise(conv)
+    elif isinstance(edit, Widen):
+        _make_wider(model.get_submodule(edit.path), edit.channels, edit.blocks)
     else:
         _hang(model.get_submodule(edit.path), edit)
 
@@ -95,6 +98,18 @@ def _make_pointwise(conv: nn.Conv2d) -> None:
     conv.weight = nn.Parameter(conv.weight.detach().sum((2, 3), keepdim=True))
     conv.kernel_size, conv.padding, conv.dilation = (1, 1), (0, 0), (1, 1)
     conv._reversed_padding_repeated_twice = [0, 0, 0, 0]
+
+
+def _make_wider(linear: nn.Module, channels: int, blocks: tuple[int, ...]) -> None:
+    """Let a fully connected layer take so many numbers of each channel, block behind block.
+
+    Its weights are summed over what it took of a channel, then tiled and divided: equal numbers give the same answer.
+    """
+    assert isinstance(linear, nn.Linear)
+    summed = linear.weight.detach().reshape(linear.out_features, channels, -1).sum(2)
+    tiles = [summed.repeat_interleave(numbers, 1) for numbers in blocks]
+    linear.weight = nn.Parameter(torch.cat(tiles, 1) / sum(blocks))
+    linear.in_features = linear.weight.shape[1]
 
 
 def _hang(module: nn.Module, edit: Hang) -> None:

@@ -26,6 +26,7 @@ from poolsearch.surgery.checking import check, find_sites
 from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap, edits
 from poolsearch.surgery.rebuild import CHILD, PoolAfter, PoolBefore, rebuild
 from poolsearch.surgery.rewriting import Pooled, rewrite
+from poolsearch.surgery.wider import Widen
 
 # Fields and defaults as in poolsearch.spec; a spec in a file gives every option of its kind a value
 _SPEC = '''\
@@ -93,9 +94,6 @@ def as_python(plan: Plan, classes: int | None = None) -> str:
     return "\n".join([*_head(plan, lines, above), *front, *body, tail])
 
 
-# ---------------------------------------------------------------------------------------------------------- the file
-
-
 def _head(plan: Plan, lines: list[tuple[str, int, int]], above: int) -> list[str]:
     """Return the comment on top: the Plan, and which lines of the file change what."""
     library = _library(plan).partition(".")[0]
@@ -140,7 +138,7 @@ def _changes(plan: Plan, pieces: _Pieces) -> Iterator[tuple[str, list[str]]]:
         lines = [f"# {site}: {plan.spec(site)}"]
         for change in changes:
             if change.site == site:
-                spec = None if isinstance(change, Restride) else getattr(change, "spec", None)
+                spec = None if isinstance(change, Restride | Widen) else getattr(change, "spec", None)
                 if spec and spec != told and not _native(spec):
                     told = spec
                     lines.append(f"spec = {_spec(spec, pieces)}")
@@ -169,8 +167,11 @@ def _lines(model: nn.Module, plan: Plan, edit: Edit, pieces: _Pieces) -> list[st
     if isinstance(edit, Hang):
         place, made = _place(model, edit.path), _module(edit.spec, edit.channels, pieces)
         hook, method = (PoolAfter, "forward_hook") if edit.side == "after" else (PoolBefore, "forward_pre_hook")
-        call = f"{place}.register_{method}({pieces.use_object(hook)}())"
-        return [f'{place}.add_module("{CHILD}", {made})', call]
+        register = f"{place}.register_{method}({pieces.use_object(hook)}())"
+        return [f'{place}.add_module("{CHILD}", {made})', register]
+    if isinstance(edit, Widen):
+        call = f"({_place(model, edit.path)}, {edit.channels}, {edit.blocks})"
+        return [f"# {edit.words()}", pieces.use(rebuild.__module__, "_make_wider") + call]
     # a new kind of edit gets its lines above, its functions and classes cut out by pieces.use_object
     raise SiteError(
         f"Site '{edit.site}' of {plan.backbone} is changed by a {type(edit).__name__}, which can't be written as "
@@ -227,8 +228,7 @@ def _module(spec: PoolSpec, channels: int, pieces: _Pieces) -> str:
 def _spec(spec: PoolSpec, pieces: _Pieces) -> str:
     """Return the expression of a spec, of the stand-in's fields those that are not the default."""
     pieces.kinds.add(spec.kind)
-    names = ("kernel", "stride", "padding", "dilation", "ceil", "counted", "border")
-    default = PoolSpec("global-avg")
+    names, default = ("kernel", "stride", "padding", "dilation", "ceil", "counted", "border"), PoolSpec("global-avg")
     given = [(name, getattr(spec, name)) for name in names if getattr(spec, name) != getattr(default, name)]
     options = tuple((option.name, float(spec.option(option.name))) for option in KINDS[spec.kind].options)
     given += [("options", options)] if options else []
@@ -322,7 +322,7 @@ def _kinds(kinds: list[str], facts: list[str]) -> str:
     lines = []
     for kind in kinds:
         values = ", ".join(f"{fact}={_python(getattr(KINDS[kind], fact))}" for fact in facts)
-        lines.append(f'    "{kind}": SimpleNamespace({values}),')
+        lines += [f'    "{kind}": SimpleNamespace({values}),']
     return "\n".join(["KINDS = {  # what the operators ask about a kind", *lines, "}"])
 
 

@@ -9,12 +9,13 @@ reached from only by scaling a whole map is a gate: it squeezes, but throws no p
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import Literal
 
 from poolsearch import memory
 from poolsearch.errors import SiteError
 from poolsearch.plan import PoolSpec
-from poolsearch.rows import Member, Site
+from poolsearch.rows import Behind, Member, Site
 from poolsearch.surgery.record import record
 from poolsearch.surgery.replay import sizes
 from poolsearch.surgery.trace import Call, Trace
@@ -23,6 +24,7 @@ from poolsearch.windows import Window
 _ACTIVATIONS = {"relu", "relu_", "relu6", "hardtanh", "silu", "hardswish", "gelu", "leaky_relu", "elu", "prelu", "mish"}
 _NORMS = {"batch_norm", "group_norm", "layer_norm", "instance_norm"}
 _POOLINGS = {"max_pool2d", "max_pool2d_with_indices", "boolean_dispatch", "avg_pool2d"}
+_FLATTENINGS = {"flatten", "view", "reshape", "squeeze", "dropout", "contiguous"}  # the same numbers in one row
 Role = Literal["trunk", "head", "gate", "aux"]
 
 
@@ -173,7 +175,30 @@ def _site(
     into = (before[entering.lay[0]], before[entering.lay[1]]) if entering.lay else entering.map
     out = (after[call.lay[0]], after[call.lay[1]]) if call.lay else (1, 1)
     still = role == "trunk" and not call.reduces
-    return Site(name, role, tuple(members), call.channels, into, out, _locked(role, call, members, trace), still)
+    behind = _behind(trace, users, main.call, call.channels) if role == "head" and len(group) == 1 else None
+    locked = _locked(role, call, members, trace)
+    return Site(name, role, tuple(members), call.channels, into, out, locked, behind, still)
+
+
+def _behind(trace: Trace, users: dict[int, list[int]], index: int, channels: int) -> Behind | None:
+    """Return the fully connected layer that alone takes a head's result; None where anything else stands between."""
+    head = trace.calls[index]
+    if head.lay not in (None, (-2, -1)) or head.shape[:2] != (1, channels):
+        return None
+    while True:
+        after = users.get(index, [])
+        if len(after) != 1:
+            return None
+        index = after[0]
+        call = trace.calls[index]
+        if call.op == "linear":
+            break
+        if call.op not in _FLATTENINGS or len(call.inputs) != 1 or call.shape[0] != 1:
+            return None
+    alone = call.leaf and sum(other.path == call.path for other in trace.calls) == 1
+    if not alone or call.type != "Linear" or call.weight[1] != channels * prod(head.map):
+        return None
+    return Behind(call.path, index, prod(head.map), index in trace.outputs[:1])
 
 
 def _locked(role: Role, call: Call, members: list[Member], trace: Trace) -> str:

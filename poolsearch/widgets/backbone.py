@@ -36,13 +36,15 @@ def backbone_picker() -> tuple[str, Plan, str]:
         carry("b" if name == "a" else "a")
         st.session_state["network"] = plan.backbone
         st.selectbox(
-            "Network (parameters, MACs)",
+            "Network",
             known(),
-            format_func=_label,
+            format_func=label,
             key="network",
             on_change=_other_network,
             args=(name,),
         )
+        if figures := _figures(plan.backbone):
+            st.caption(figures)
         st.session_state["size"] = plan.size[1]
         sizes = sorted({*_sizes(plan.backbone), plan.size[1]})
         st.segmented_control(
@@ -64,12 +66,12 @@ def backbone_picker() -> tuple[str, Plan, str]:
     return name, plan, st.session_state.pop("refused", "")
 
 
-def _label(name: str) -> str:
-    """Return what a network is called in the list: its name, its parameters and MACs where they are known."""
+def _figures(name: str) -> str:
+    """Return how large a published network is, at its own input size, where it was measured; "" elsewhere."""
     if name not in networks():
-        return label(name)
+        return ""
     parameters, macs, side = networks()[name]
-    return f"{label(name)} ({count(parameters)}, {count(macs)} at {side} px)"
+    return f"published: {count(parameters)} parameters, {count(macs)} MACs at {side} px"
 
 
 def _site_pills(sites: Sequence[Site]) -> Site:
