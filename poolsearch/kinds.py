@@ -156,7 +156,8 @@ KINDS: dict[str, Kind] = {
         options=(Option("ratio", 0.7, 0.05, 1.0, 0.05, "output size = ⌊input size · ratio⌋"),),
         averages=True,
         collapses=("fractional-max k2 ratio=0.5 = max k2 s2",),
-        note="u is drawn for each map in training and 1/2 in eval, so that eval gives the same numbers every time.",
+        note="u is drawn for each map in training and 1/2 in eval, so that eval gives the same numbers every time. "
+        "ONNX has no such operator: a network that holds it can't be exported there.",
         integers="same",
     ),
     "mixed-learned": Kind(

@@ -5,14 +5,19 @@ No other test uses these map sizes, so that no cache has seen them when an expor
 
 import functools
 import gc
+import io
+import warnings
 
+import onnx
 import pytest
 import torch
 from test_pooling import SPECS, numbers
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from poolsearch.errors import PlanError
 from poolsearch.kinds import KINDS
+from poolsearch.plan import PoolSpec
 from poolsearch.pooling import build
 
 # of each kind the last of its windows: padded where the kind takes a padding
@@ -77,3 +82,15 @@ def test_a_traced_pooling_gives_the_same_numbers_and_the_next_one_is_not_fake(sp
         eager, traced, atol=1e-6
     )  # the compiler makes the weights of a resampling with torch, not numpy
     assert cached_tensors() == []
+
+
+def test_the_blur_of_a_torchscript_onnx_export_is_a_constant_and_fractional_max_is_refused_in_words():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for text in ("blur k3 s2 p1", "max-blur k3 s2 p1 taps=4", "conv-blur k3 s2 p1", "wavelet k4 s2 p1"):
+            file = io.BytesIO()
+            torch.onnx.export(build(PoolSpec.parse(text), 4).eval(), (numbers(2, 4, 19, 22),), file, dynamo=False)
+            assert "Conv" in {node.op_type for node in onnx.load_from_string(file.getvalue()).graph.node}
+        with pytest.raises(PlanError, match="ONNX has no operator for 'fractional-max k2'. Put max or avg there"):
+            fractional = build(PoolSpec.parse("fractional-max k2"), 4).eval()
+            torch.onnx.export(fractional, (numbers(2, 4, 19, 22),), io.BytesIO(), dynamo=False)

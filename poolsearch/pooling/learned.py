@@ -7,6 +7,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from poolsearch.errors import PlanError
 from poolsearch.plan import PoolSpec
 from poolsearch.pooling.antialiased import blurred
 from poolsearch.pooling.geometry import Specified, channels_second, framed, gather, memory_format
@@ -163,6 +164,8 @@ class FractionalMax(Specified):
         super().__init__(spec)  # the same signature as every entry
 
     def pooled(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            raise PlanError(f"ONNX has no operator for '{self.spec}'. Put max or avg there before the export.")
         return fractional_max(x, self.spec, self.training)
 
 
