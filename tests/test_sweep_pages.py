@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
+from optuna.storages import RDBStorage
 from streamlit.testing.v1 import AppTest
 
 from poolsearch.config import parse
@@ -441,9 +442,9 @@ def test_a_broken_sweep_is_one_sentence_and_the_others_are_there(damage, view, t
 
 
 def test_a_sweep_whose_database_has_no_study_yet_is_starting_and_not_broken(tiny):
-    study(tiny.model_copy(update={"study": "elsewhere"}))
     with alive(tiny, state="starting"):
-        (folder.folder_of("elsewhere") / "study.db").rename(folder.folder_of("tiny") / "study.db")
+        path = folder.folder_of("tiny") / "study.db"
+        RDBStorage(f"sqlite:///{path}").remove_session()  # the tables are there, and no study in them
         at = page(sweep="tiny")
         assert "Starting" in words(at)
         assert "No trial has begun yet: the workers are starting." in words(at)
