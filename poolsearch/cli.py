@@ -153,7 +153,7 @@ def rebuild(
         if found := put_in(bare, given):
             console().print(differences_table(str(wanted.published), found))
             if words := hint(bare, given):
-                print(words)
+                say(words)
             raise typer.Exit(1)
     prove(wanted)
     classes = backbone(wanted.backbone).classes

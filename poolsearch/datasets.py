@@ -16,6 +16,7 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -150,12 +151,18 @@ def _spread(codes: Tensor) -> tuple[Tensor, Tensor]:
     return mean.float(), variance.sqrt().float()
 
 
-@lru_cache(maxsize=1)
 def scans() -> tuple[Tensor, Tensor]:
     """Return scikit-learn's 1,797 digits: images (N, 8, 8) from 0 to 1, labels (N)."""
+    pixels, labels = _scans()
+    return torch.from_numpy(pixels), torch.from_numpy(labels)
+
+
+@lru_cache(maxsize=1)
+def _scans() -> tuple[Array, Any]:
+    """Return the digits as arrays: a cached tensor would be one of whatever traces the call that fills the cache."""
     table = np.loadtxt(_embedded("data/digits.csv.gz"), delimiter=",", dtype=np.float32)
-    pixels, labels = table[:, :64] / 16, table[:, 64].astype(np.int64)  # each pixel from 0 to 16 in the file
-    return torch.from_numpy(pixels).reshape(-1, 8, 8), torch.from_numpy(labels)
+    pixels: Array = (table[:, :64] / np.float32(16)).reshape(-1, 8, 8)  # each pixel from 0 to 16 in the file
+    return pixels, table[:, 64].astype(np.int64)
 
 
 def _embedded(name: str) -> Path:

@@ -21,6 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 from poolsearch.errors import PictureError
 from poolsearch.pictures import LONGEST, MEGABYTES, POSSIBLE, fitted, read
+from poolsearch.widgets.plain import as_text
 from poolsearch.widgets.upload import HELP
 
 ROOT = Path(__file__).parents[1]
@@ -378,7 +379,7 @@ def test_a_picture_is_shared_by_the_pages_until_it_is_forgotten(at):
     upload(at, "rgba.png")
     expected = f"{read(GOOD['rgba.png']).sha} (3, 8, 6)"
     assert shown(at) == expected
-    assert at.sidebar.caption[-1].value == "3 × 1 pixels. Transparency laid over white."
+    assert at.sidebar.caption[-1].value == "3 × 1 pixels. " + as_text("Transparency laid over white.")
     assert not at.sidebar.button
     at.switch_page("second.py").run()
     assert at.sidebar.file_uploader[0].value is None
