@@ -16,6 +16,7 @@ class Lesson:
     state: Mapping[str, str | int | bool] = field(default_factory=dict)  # control -> its value, as the control has it
     hide: tuple[str, ...] = ()
     sentences: tuple[str, str, str] = ("", "", "")
+    cell: str = ""  # of the output that is open at first, row-column; "" is the first one
 
     @property
     def settings(self) -> dict[str, str | int | bool]:
@@ -53,6 +54,7 @@ LESSONS: dict[str, Lesson] = {
             "The mean keeps how much ink there is and forgets where in the window it was.",
             "Switch on Predict first, and say each number before it shows.",
         ),
+        cell="1-2",  # the first window of the digit holds four zeros
     ),
     "salt": Lesson(
         "Max against average on salt",
@@ -97,6 +99,7 @@ LESSONS: dict[str, Lesson] = {
             "With stride 1 the windows overlap: point at an input cell, and see how many outputs read it.",
             "With this padding only the stride throws numbers away; a larger kernel makes the neighbours alike.",
         ),
+        cell="2-3",
     ),
     "gradient": Lesson(
         "Where the gradient goes",
@@ -139,7 +142,8 @@ def query(name: str) -> dict[str, str]:
     """Return the query of a lesson's address."""
     lesson = LESSONS[name]
     state = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in lesson.state.items()}
-    return {**state, "hide": ",".join(lesson.hide), "lesson": name}
+    opened = {"cell": lesson.cell} if lesson.cell else {}
+    return {**state, **opened, "hide": ",".join(lesson.hide), "lesson": name}
 
 
 def link(name: str, base: str = "/") -> str:

@@ -48,6 +48,15 @@ def test_average_64_numbers_become_16_with_as_much_ink():
     assert pooled("avg k2 s2", turned) == pytest.approx(output)
 
 
+@pytest.mark.parametrize("name", ["average", "overlap"])
+def test_a_lesson_opens_on_a_window_in_which_there_is_something(name):
+    shown = stage(picture_of(name), spec_of(name))
+    row, column = (int(number) - 1 for number in LESSONS[name].cell.split("-"))
+    values = [term.value for term in shown.cells[row * len(shown.output[0]) + column].terms]
+    assert len({value for value in values if value}) >= 3
+    assert f"cell={LESSONS[name].cell}" in link(name)
+
+
 def test_salt_is_kept_by_a_maximum_and_diluted_to_a_sixteenth_by_an_average():
     clean, salt = salted("temple", 0.0, None), salted("temple", 0.05, None)
     white = (salt != clean).any(0)

@@ -16,6 +16,7 @@ from poolsearch.pictures import Picture
 from poolsearch.plan import Plan
 from poolsearch.widgets import image, upload
 from poolsearch.widgets.by_hand import label
+from poolsearch.widgets.lesson import OPENED
 
 ROOT = Path(__file__).parents[1]
 
@@ -158,6 +159,16 @@ def test_the_salt_lesson_asks_for_nothing_that_its_page_hides():
 def on_stage(at):
     """Return what the component of the page draws."""
     return json.loads(at.get("bidi_component")[0].proto.json)
+
+
+def test_a_lesson_opens_its_cell_by_its_link_and_from_the_page():
+    at = page(**dict(parse_qsl(link("average").partition("?")[2])))
+    assert on_stage(at)["cell"] == [0, 1]
+    at.run()
+    assert on_stage(at)["cell"] is None  # from then on the visitor steps
+    at.session_state[OPENED] = "2-3"
+    at.run()
+    assert on_stage(at)["cell"] == [1, 2]
 
 
 def test_the_picture_moves_round_and_its_mean_stays():

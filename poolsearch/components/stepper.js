@@ -13,7 +13,7 @@
 //       sum                whether that is the gradient of all outputs together; only in the backward view
 //       predict            whether outputs are hidden until they are asked for; not in the backward view
 //       id                 changes whenever anything here changes
-//       cell               [row, column] of the output that is open at first, from 0: the one that the link names
+//       cell               [row, column] of the output that opens, from 0: the one that the link or a lesson names, or null
 //       cells              one for each number of the output, in reading order:
 //         window           [row, column, rows, columns] on the input; may start and end outside
 //         form             how it is written: pick | mean | weighted | root | copy | logexp | deviation
@@ -70,7 +70,7 @@ function unmount(root) {
 }
 
 function load(stage, data) {
-  const [row, column] = stage.data ? place(stage, stage.n) : data.cell ?? [0, 0]
+  const [row, column] = data.cell ?? (stage.data ? place(stage, stage.n) : [0, 0])
   const rows = data.output.length, columns = data.output[0].length
   Object.assign(stage, { data, columns, count: rows * columns, hover: null, touched: null, glide: null })
   stage.n = Math.min(row, rows - 1) * columns + Math.min(column, columns - 1) // stay near the cell that was open

@@ -19,6 +19,7 @@ from poolsearch.pooling.stage import stage
 from poolsearch.rows import Array
 from poolsearch.widgets import links
 from poolsearch.widgets.controls import amount, choose, hidden, select, slide, toggle
+from poolsearch.widgets.lesson import OPENED
 from poolsearch.widgets.upload import kept_picture, own_picture, tile
 from poolsearch.windows import effective, pooled_size, window
 
@@ -170,15 +171,18 @@ def moved(picture: Array, pixels: int) -> Array:
 def drawn(shown: dict[str, object], choice: Choice) -> dict[str, object]:
     """Return a stage with its outputs hidden until they are asked for, or the gradients of all of them together."""
     cell = _cell(shown["output"])
-    id = f"{shown['id']}{'-predict' * choice.predict}{'-sum' * choice.sum}"
+    id = f"{shown['id']}{'-predict' * choice.predict}{'-sum' * choice.sum}-{st.query_params.get('lesson', '')}"
     return {**shown, "predict": choice.predict, "sum": choice.sum, "id": id, "cell": cell}
 
 
 def _cell(output: object) -> list[int] | None:
     """Return which cell of the output the link opens, as [row, column] from 0; one that is not there is refused."""
-    asked = st.query_params.get("cell")
-    if asked is None or not links.arriving() or not isinstance(output, tuple | list):
+    opened = st.session_state.pop(OPENED, None)  # by a lesson, whose cells are there
+    asked = opened or st.query_params.get("cell")
+    if asked is None or not (opened or links.arriving()) or not isinstance(output, tuple | list):
         return None
+    if opened:
+        return [int(number) - 1 for number in opened.split("-")]
     cells = [f"{row}-{column}" for row in range(1, len(output) + 1) for column in range(1, len(output[0]) + 1)]
     if links.one_of("cell", "Cell (row-column)", cells) is None:
         del st.query_params["cell"]

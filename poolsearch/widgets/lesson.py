@@ -10,6 +10,8 @@ from streamlit.delta_generator import DeltaGenerator
 from poolsearch.lessons import LESSONS, query
 from poolsearch.widgets import links
 
+OPENED = "lesson-cell"  # session key: the cell that a lesson opens, once
+
 
 def sentences(page: str = "") -> None:
     """Draw the lesson that the link names at the top of the sidebar, or the list of all lessons.
@@ -47,6 +49,7 @@ def _open(page: str) -> None:
     if lesson.page == page:
         _set({key: value for key, value in lesson.settings.items() if key not in lesson.hide})
         st.query_params["lesson"], st.query_params["hide"] = name, ",".join(lesson.hide)
+        st.session_state[OPENED] = lesson.cell or "1-1"
 
 
 def _leave(name: str) -> None:
