@@ -255,7 +255,13 @@ def a_spec(kind, site):
     return PoolSpec.parse(f"{kind} k4 s2 p1" if kind == "wavelet" else f"{kind} k3 s2 p1")
 
 
-@every_backbone
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in ("mobilenet_v2", "vgg11_bn") else name
+        for name in BACKBONES
+    ],
+)
 def test_every_kind_runs_in_every_backbone_and_in_the_small_one_at_every_site(name):
     plan = usual(name)
     open_sites = [site for site in find_sites(name, plan.size) if not site.locked]

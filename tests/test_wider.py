@@ -63,7 +63,15 @@ def test_what_changes_behind_a_head_is_counted_and_in_words(text, parameters, wo
     assert words in advice(plan)
 
 
-@pytest.mark.parametrize("name", ["smallnet", "vgg11_bn", "mobilenet_v2", "densenet121", "googlenet", "swin_t"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "smallnet",
+        "vgg11_bn",
+        "mobilenet_v2",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "googlenet", "swin_t")),
+    ],
+)
 def test_every_head_that_is_offered_runs_as_it_is_replayed(name):
     size = (1, 20, 20) if name == "smallnet" else (3, 224, 224) if name == "swin_t" else (3, 96, 96)
     site = head_of(name, size)
