@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 def test_a_network_is_found_by_name_and_changed_at_a_site_of_three_branches(tab):
     tab.goto("/backbone")
     expect(tab.get_by_text("593 M")).to_be_visible(timeout=60_000)
-    choose(tab, "network", "inception_v3 (23.8 M, 5.71 G)")
+    choose(tab, "network", "Inception v3 · inception_v3")
     expect(tab.locator("code", has_text="inception_v3/3x128x128").first).to_be_visible()
     choose(tab, "site", "Mixed_6a")
     expect(tab.get_by_text("published: conv k3 s2")).to_be_visible()
