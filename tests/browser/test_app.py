@@ -165,6 +165,7 @@ def test_back_undoes_a_page_change_and_controls_make_no_entries(tab):
     expect(tab.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
     idle(tab)
     tab.locator(".st-key-swap button").click()
+    expect(tab).to_have_url(re.compile(r"/compare\?a=[^&]*avg[^&]*&b=[^&]*max"))
     idle(tab)
     assert tab.evaluate("history.length") == before + 2
     expect(tab).to_have_title("Compare · Poolsearch")

@@ -25,6 +25,7 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.pool import NullPool
 
+from poolsearch.command import refusing
 from poolsearch.config import to_toml
 from poolsearch.errors import BusyError, StudyError
 from poolsearch.sweep import folder, patience, storage, store
@@ -381,9 +382,8 @@ def test_a_storage_that_cannot_be_is_one_sentence(
     config = tmp_path / "config.toml"
     config.write_text(to_toml(tiny))
     with pytest.raises(typer.Exit) as ended:
-        runpy.run_path(str(ROOT / "experiments" / "sweep.py"))["main"](
-            config, storage=change(database).replace("{password}", password)
-        )
+        main = refusing(runpy.run_path(str(ROOT / "experiments" / "sweep.py"))["main"])
+        main(config, storage=change(database).replace("{password}", password))
     out, err = capsys.readouterr()
     assert (ended.value.exit_code, out) == (2, "")
     assert sentence in err
