@@ -149,7 +149,8 @@ def test_an_own_picture_comes_along_to_the_other_page(tab):
     tab.locator(".st-key-own-box summary").click()
     upload(tab, "colours.png", good()["colours.png"])
     expect(tab.get_by_text("3 × 2 pixels")).to_be_visible()
-    choose(tab, "image", "Yours")
+    expect(tab.locator(".st-key-image [role=combobox]")).to_have_value("Yours")  # an upload is shown at once
+    idle(tab)
     expect(tab.locator("#arith")).to_contain_text("max(")
     tab.get_by_test_id("stTopNavLink").filter(has_text="Real image").click()
     choose(tab, "photo", "Yours")
