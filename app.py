@@ -7,11 +7,11 @@ to a page would open without the shell; and the heavy imports happen here once, 
 import sys
 
 if __name__ == "__main__":
-    from poolsearch.interrupt import leave_on_ctrl_c
+    from poolsearch.cli.interrupt import leave_on_ctrl_c
 
     leave_on_ctrl_c()
 
-    from poolsearch.cli import app as command_line
+    from poolsearch.cli.main import app as command_line
 
     command_line(["serve", *sys.argv[1:]])
 
@@ -24,10 +24,10 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime import Runtime
 
-from poolsearch.door import Door, refusal
-from poolsearch.history import History
-from poolsearch.uploads import Uploads
-from poolsearch.warm import warm
+from poolsearch.app.door import Door, refusal
+from poolsearch.app.history import History
+from poolsearch.app.uploads import Uploads
+from poolsearch.app.warm import warm
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ if reason := refusal(st.get_option("server.address")):
     raise SystemExit(2)
 
 app = st.App(
-    Path(__file__).parent / "poolsearch" / "shell.py",
+    Path(__file__).parent / "poolsearch" / "app" / "shell.py",
     lifespan=lifespan,
     middleware=[
         Middleware(Door, names=st.get_option("server.allowedHosts")),

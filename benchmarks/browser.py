@@ -35,9 +35,9 @@ sys.path.insert(0, str(ROOT))
 logging.disable(logging.WARNING)  # outside a server Streamlit's cache would warn
 
 from poolsearch import devices  # noqa: E402
-from poolsearch.kinds import KINDS  # noqa: E402
-from poolsearch.widgets.by_hand import label  # noqa: E402
-from poolsearch.widgets.image import KINDS_SHOWN  # noqa: E402
+from poolsearch.app.views.by_hand import label  # noqa: E402
+from poolsearch.app.views.image import KINDS_SHOWN  # noqa: E402
+from poolsearch.plan.kinds import KINDS  # noqa: E402
 
 TARGETS_MS = {
     "by hand: a setting": 250,

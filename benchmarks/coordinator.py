@@ -98,7 +98,7 @@ class InstantEngine:
 
     def resources(self) -> Any:
         """Return two workers."""
-        from poolsearch.sweep.engine import Resources
+        from poolsearch.sweep.engines.engine import Resources
 
         return Resources(2, 2 - len(self.jobs), (), "instant")
 
@@ -116,7 +116,9 @@ def overhead(trials: list[int], repeats: int) -> Figures:
     """Return the CPU milliseconds a trial of our coordinator, of its parts, and of Optuna's own loop."""
     import optuna
 
-    from poolsearch.sweep import coordinator, ledger, proposals
+    from poolsearch.sweep.running import coordinator
+    from poolsearch.sweep.search import proposals
+    from poolsearch.sweep.study import ledger
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     found: Figures = {}
@@ -150,7 +152,7 @@ def _counted(method: Any, spent: dict[str, float], name: str) -> Any:
 
 
 def _ours(trials: int) -> float:
-    from poolsearch.sweep.run import run
+    from poolsearch.sweep.running.run import run
 
     begun = []
 
@@ -167,7 +169,7 @@ def _optunas(trials: int) -> float:
     """Return the same of Optuna: the same parameters and sampler, the same kind of figures; no checks of a Plan."""
     import optuna
 
-    from poolsearch.sweep.space import space_of
+    from poolsearch.sweep.search.space import space_of
 
     space, source = space_of(config()), random.Random(0)
     file = Path(os.environ["POOLSEARCH_RUNS"]) / f"{time.time_ns()}.db"
@@ -195,10 +197,10 @@ def make_study(name: str, trials: int) -> Any:
     from optuna.storages._rdb import models
     from optuna.trial import TrialState
 
-    from poolsearch.sweep import folder
-    from poolsearch.sweep.folder import Options
-    from poolsearch.sweep.ledger import Ledger
-    from poolsearch.sweep.space import space_of
+    from poolsearch.sweep.folder import folder
+    from poolsearch.sweep.folder.folder import Options
+    from poolsearch.sweep.search.space import space_of
+    from poolsearch.sweep.study.ledger import Ledger
 
     made = config(f"study={name}", f"trials={trials + 1000}", f"space.kinds={KINDS}")
     space, source = space_of(made), random.Random("other than the sweep's own draws")
@@ -242,7 +244,7 @@ def _different(space: Any, source: random.Random, count: int) -> list[tuple[str,
 
 def large(trials: list[int], repeats: int) -> Figures:
     """Return what a study of 10,000 costs ours and Optuna, each in fresh processes on the same file."""
-    from poolsearch.sweep.folder import folder_of
+    from poolsearch.sweep.folder.folder import folder_of
 
     make_study("large", LARGE)
     file, pristine = folder_of("large") / "study.db", folder_of("large") / "pristine.db"
@@ -261,11 +263,12 @@ def large(trials: list[int], repeats: int) -> Figures:
 def large_ours(trials: list[int], repeats: int) -> Figures:
     """Return the figures of opening and adding, of our classes in this fresh process."""
     torch_alone = _torch_alone()
-    from poolsearch import datasets
-    from poolsearch.sweep import folder, store
-    from poolsearch.sweep.coordinator import Coordinator
-    from poolsearch.sweep.ledger import Ledger
-    from poolsearch.sweep.space import space_of
+    from poolsearch.data import datasets
+    from poolsearch.sweep.folder import folder
+    from poolsearch.sweep.running.coordinator import Coordinator
+    from poolsearch.sweep.search.space import space_of
+    from poolsearch.sweep.study import store
+    from poolsearch.sweep.study.ledger import Ledger
 
     settings = folder.read_config("large")
     datasets.fingerprint(settings.data, settings.clutter)  # a run compares it with the study's
@@ -302,8 +305,8 @@ def large_optunas(trials: list[int], repeats: int) -> Figures:
     """Return the same of Optuna: load_study and get_trials, then ask."""
     import optuna
 
-    from poolsearch.sweep.space import space_of
-    from poolsearch.sweep.store import url_of
+    from poolsearch.sweep.search.space import space_of
+    from poolsearch.sweep.study.store import url_of
 
     space = space_of(config("study=large", f"space.kinds={KINDS}"))
     sampler = optuna.samplers.TPESampler(seed=0, multivariate=True)
@@ -337,10 +340,11 @@ def refresh(trials: list[int], repeats: int) -> Figures:
 
 
 def _looks(settings: Any, count: int) -> Figures:
-    from poolsearch.sweep import folder, store
-    from poolsearch.sweep.ledger import Ledger
-    from poolsearch.sweep.proposals import Proposals
-    from poolsearch.sweep.space import space_of
+    from poolsearch.sweep.folder import folder
+    from poolsearch.sweep.search.proposals import Proposals
+    from poolsearch.sweep.search.space import space_of
+    from poolsearch.sweep.study import store
+    from poolsearch.sweep.study.ledger import Ledger
 
     ledger, space = Ledger(settings, folder.Options()), space_of(settings)
     source, reader, known = random.Random(1), store.Reader(settings.study), Proposals(settings, space)
@@ -365,8 +369,8 @@ def _looks(settings: Any, count: int) -> Figures:
 
 
 def _write_status(study: str, plan: str, count: int) -> None:
-    from poolsearch.rows import EpochRow, RunningTrial, SweepStatus
-    from poolsearch.sweep import folder
+    from poolsearch.records.sweep import EpochRow, RunningTrial, SweepStatus
+    from poolsearch.sweep.folder import folder
 
     curve = tuple(EpochRow(epoch, 1.0, 1.0, 0.5) for epoch in range(1, 31))
     running = tuple(RunningTrial(number, plan, 1, 3.0, curve) for number in range(4))
@@ -389,12 +393,12 @@ def workers(trials: list[int], repeats: int) -> Figures:
 
 def _a_minute(count: int, trials: int) -> float:
     """Return trials a minute, counted once every worker has finished its first: what comes before is torch's import."""
-    from poolsearch.rows import SweepStatus
-    from poolsearch.sweep.folder import Options
-    from poolsearch.sweep.ledger import Ledger
-    from poolsearch.sweep.proposals import Proposals
-    from poolsearch.sweep.run import run
-    from poolsearch.sweep.space import space_of
+    from poolsearch.records.sweep import SweepStatus
+    from poolsearch.sweep.folder.folder import Options
+    from poolsearch.sweep.running.run import run
+    from poolsearch.sweep.search.proposals import Proposals
+    from poolsearch.sweep.search.space import space_of
+    from poolsearch.sweep.study.ledger import Ledger
 
     settings = config(f"study=workers-{time.time_ns()}", f"trials={trials}", "clutter.images=2000", "latency.calls=10")
     space = space_of(settings)

@@ -34,9 +34,10 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from poolsearch import costs, devices, vision  # noqa: E402
-from poolsearch.kinds import KINDS  # noqa: E402
-from poolsearch.plan import PoolSpec  # noqa: E402
+from poolsearch import devices  # noqa: E402
+from poolsearch.networks import vision  # noqa: E402
+from poolsearch.plan import PoolSpec, costs  # noqa: E402
+from poolsearch.plan.kinds import KINDS  # noqa: E402
 from poolsearch.pooling import build  # noqa: E402
 
 Function = Callable[[Tensor], Tensor]

@@ -33,14 +33,15 @@ from scipy.stats import kendalltau
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from poolsearch import datasets, devices  # noqa: E402
+from poolsearch import devices  # noqa: E402
 from poolsearch.config import SweepConfig, load  # noqa: E402
+from poolsearch.data import datasets  # noqa: E402
 from poolsearch.errors import PoolsearchError, TrialFailed  # noqa: E402
 from poolsearch.plan import Plan  # noqa: E402
 from poolsearch.surgery import rebuild  # noqa: E402
-from poolsearch.sweep.space import space_of  # noqa: E402
-from poolsearch.tables import left_in_words  # noqa: E402
+from poolsearch.sweep.search.space import space_of  # noqa: E402
 from poolsearch.training import train  # noqa: E402
+from poolsearch.units import left_in_words  # noqa: E402
 
 CONFIG = ROOT / "experiments" / "configs" / "cluttered-digits.toml"
 RESAMPLES = 2000

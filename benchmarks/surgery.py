@@ -36,11 +36,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from poolsearch import backbones, costs, devices, memory  # noqa: E402
+from poolsearch import devices, memory  # noqa: E402
 from poolsearch.errors import PoolsearchError  # noqa: E402
 from poolsearch.measure import cost  # noqa: E402
+from poolsearch.networks import backbones, sizes  # noqa: E402
 from poolsearch.plan import Plan, PoolSpec  # noqa: E402
-from poolsearch.rows import Site  # noqa: E402
+from poolsearch.records.network import Site  # noqa: E402
 from poolsearch.surgery import check, checking, find_sites, rebuild  # noqa: E402
 from poolsearch.surgery.record import record_calls  # noqa: E402
 from poolsearch.surgery.suggest import suggest  # noqa: E402
@@ -264,7 +265,7 @@ def write(names: tuple[str, ...]) -> None:
                 sums = cost.totals(cost.layer_rows(Plan(name, backbones.backbone(name).size)))
                 found[name] = [sums.parameters, sums.macs, backbones.backbone(name).size[1]]
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(figures)}" for name, figures in found.items())
-    costs.NETWORKS.write_text(f"{{\n{lines}\n}}\n")
+    sizes.NETWORKS.write_text(f"{{\n{lines}\n}}\n")
 
 
 def main() -> None:

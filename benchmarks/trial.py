@@ -38,13 +38,14 @@ from torch.utils.data import DataLoader
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from poolsearch import datasets, devices  # noqa: E402
-from poolsearch.backbones import SmallNet  # noqa: E402
+from poolsearch import devices  # noqa: E402
 from poolsearch.config import Training  # noqa: E402
+from poolsearch.data import datasets  # noqa: E402
+from poolsearch.networks.backbones import SmallNet  # noqa: E402
 from poolsearch.plan import Plan, PoolSpec  # noqa: E402
 from poolsearch.surgery import rebuild  # noqa: E402
-from poolsearch.tables import left_in_words  # noqa: E402
 from poolsearch.training import train  # noqa: E402
+from poolsearch.units import left_in_words  # noqa: E402
 
 PLANS = (
     "smallnet/1x20x20",

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from poolsearch.interrupt import leave_on_ctrl_c  # noqa: E402
+from poolsearch.cli.interrupt import leave_on_ctrl_c  # noqa: E402
 
 leave_on_ctrl_c()
 
@@ -26,10 +26,11 @@ from typing import Annotated  # noqa: E402
 import typer  # noqa: E402
 from rich.progress import BarColumn, Progress, TextColumn  # noqa: E402
 
-from poolsearch.command import refusing, say, show, start  # noqa: E402
+from poolsearch.cli.command import refusing, say, show, start  # noqa: E402
+from poolsearch.cli.tables import PlainConsole, console, front_table  # noqa: E402
 from poolsearch.config import load  # noqa: E402
-from poolsearch.rows import SweepStatus  # noqa: E402
-from poolsearch.tables import PlainConsole, console, duration, front_table, left_in_words, of_budget  # noqa: E402
+from poolsearch.records.sweep import SweepStatus  # noqa: E402
+from poolsearch.units import duration, left_in_words, of_budget  # noqa: E402
 
 
 class Reporter:
@@ -70,8 +71,8 @@ def main(
     at_once: Annotated[bool, typer.Option("--at-once", help="do not wait for the sweeps that came before")] = False,
 ) -> None:
     """Search over Plans as a TOML config says; a study that is resumed runs where and as it last did."""
-    from poolsearch.sweep.folder import merged
-    from poolsearch.sweep.run import run
+    from poolsearch.sweep.folder.folder import merged
+    from poolsearch.sweep.running.run import run
 
     os.environ["TZ"] = "UTC"  # Optuna writes the local time into the study; UTC is the same everywhere, all year
     time.tzset()

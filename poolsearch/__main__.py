@@ -1,10 +1,10 @@
 """python -m poolsearch"""
 
-from poolsearch.interrupt import leave_on_ctrl_c
+from poolsearch.cli.interrupt import leave_on_ctrl_c
 
 leave_on_ctrl_c()
 
-from poolsearch.cli import app  # noqa: E402
-from poolsearch.command import start  # noqa: E402
+from poolsearch.cli.command import start  # noqa: E402
+from poolsearch.cli.main import app  # noqa: E402
 
 start(app, "python -m poolsearch")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from poolsearch import study_name
 from poolsearch.config_words import sentence
 from poolsearch.errors import ConfigError, shortened, unknown
-from poolsearch.kinds import KINDS, same_as
+from poolsearch.plan.kinds import KINDS, same_as
 
 Objective = Literal["accuracy", "loss", "latency_ms"]
 TRIALS_MOST = 100_000  # of one study

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from poolsearch.rows import TrialRow
+from poolsearch.records.sweep import TrialRow
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poolsearch.config import Training
-from poolsearch.datasets import Dataset, Images
+from poolsearch.data.datasets import Dataset, Images
 from poolsearch.errors import TrialFailed
-from poolsearch.rows import EpochRow
+from poolsearch.records.sweep import EpochRow
 
 _EVALUATION_BATCH = 250  # larger maps pass the allocator's threshold and are mapped anew at every layer
 

@@ -11,8 +11,8 @@ from itertools import product
 import torch
 import torch.nn.functional as F
 
-from poolsearch.kinds import KINDS
-from poolsearch.windows import window
+from poolsearch.plan.kinds import KINDS
+from poolsearch.plan.windows import window
 
 
 def place(index, size, border):

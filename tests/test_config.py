@@ -6,7 +6,7 @@ import pytest
 
 from poolsearch.config import SweepConfig, load, parse, to_toml
 from poolsearch.errors import ConfigError, PoolsearchError
-from poolsearch.sweep.space import space_of
+from poolsearch.sweep.search.space import space_of
 
 CONFIGS = sorted((Path(__file__).parents[1] / "experiments" / "configs").glob("*.toml"))
 SHORT = 'study = "a"\nbackbone = "smallnet/1x20x20"\n'

@@ -93,26 +93,27 @@ def test_an_error_is_not_kept(calls):
 
 # The files that have other caches than `kept`, and what these can hold: nothing that grows with a visitor
 SMALL = {
-    "poolsearch/backbones.py": "names and a record a name",
-    "poolsearch/costs.py": "a row a kind, some numbers a network",
-    "poolsearch/datasets.py": "the scans (0.5 MB) and one set, that memory holds (`check_room`)",
-    "poolsearch/figures.py": "a palette of 768 bytes",
-    "poolsearch/measure/shift.py": "a number a spec",
-    "poolsearch/plan.py": "specs",
+    "poolsearch/networks/backbones.py": "names and a record a name",
+    "poolsearch/plan/costs.py": "a row a kind",
+    "poolsearch/networks/sizes.py": "some numbers a network",
+    "poolsearch/data/datasets.py": "the scans (0.5 MB) and one set, that memory holds (`check_room`)",
+    "poolsearch/figures/network.py": "a palette of 768 bytes",
+    "poolsearch/explain/shift.py": "a number a spec",
+    "poolsearch/plan/plan.py": "specs",
     "poolsearch/pooling/antialiased.py": "filters of a few taps",
     "poolsearch/pooling/geometry.py": "numbers",
     "poolsearch/pooling/resampled.py": "64 filters of half a MB at most",
     "poolsearch/surgery/checking.py": "Plans and sentences",
     "poolsearch/surgery/edits.py": "a number a spec",
-    "poolsearch/surgery/script.py": "the syntax trees of our own modules",
+    "poolsearch/modelfiles/script.py": "the syntax trees of our own modules",
     "poolsearch/surgery/sites.py": "specs",
     "poolsearch/surgery/suggest.py": "specs",
-    "poolsearch/sweep/store.py": "ten names and values, 256 times",
-    "poolsearch/vision.py": "a module",
-    "poolsearch/widgets/cached.py": "16 opened studies: rows of numbers",
-    "poolsearch/widgets/sweep_setup.py": "four numbers",
-    "poolsearch/widgets/sweep_shelf.py": "lines of a table",
-    "poolsearch/windows.py": "numbers",
+    "poolsearch/sweep/study/store.py": "ten names and values, 256 times",
+    "poolsearch/networks/vision.py": "a module",
+    "poolsearch/app/controls/cached.py": "16 opened studies: rows of numbers",
+    "poolsearch/app/views/sweeps/setup.py": "four numbers",
+    "poolsearch/app/views/sweeps/shelf.py": "lines of a table",
+    "poolsearch/plan/windows.py": "numbers",
 }
 
 
@@ -128,9 +129,9 @@ def caches(path):
 
 
 def test_every_other_cache_is_one_that_holds_little():
-    paths = [*ROOT.glob("poolsearch/**/*.py"), *ROOT.glob("pages/*.py")]
+    paths = [*ROOT.glob("poolsearch/**/*.py"), *ROOT.glob("poolsearch/pages/*.py")]
     known = {str(path.relative_to(ROOT)): caches(path) for path in paths}
-    assert known["poolsearch/datasets.py"] == {"_kept", "_scans"}  # the search does find them
+    assert known["poolsearch/data/datasets.py"] == {"_kept", "_scans"}  # the search does find them
     assert {path for path, names in known.items() if names} <= set(SMALL)
 
 
@@ -193,8 +194,8 @@ def test_freed_memory_goes_back_to_the_system():
 WORKER = """
 import re, torch
 from pathlib import Path
-from poolsearch import datasets
-from poolsearch.sweep import worker
+from poolsearch.data import datasets
+from poolsearch.sweep.engines import worker
 from poolsearch.training import batches
 torch.set_num_threads(1)
 worker._import_all()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from poolsearch import datasets
 from poolsearch.config import Clutter, Training
+from poolsearch.data import datasets
 from poolsearch.plan import Plan
 from poolsearch.surgery import check, find_sites, possible_kinds, rebuild
 from poolsearch.surgery.suggest import suggest

@@ -11,8 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from poolsearch import datasets
 from poolsearch.config import Clutter, Training
+from poolsearch.data import datasets
 from poolsearch.errors import PoolsearchError, TrialFailed
 from poolsearch.measure.latency import latencies
 from poolsearch.plan import Plan, PoolSpec
@@ -242,7 +242,7 @@ def test_timing_puts_the_number_of_threads_back():
 
 LEAN = """
 import sys
-from poolsearch.sweep import worker
+from poolsearch.sweep.engines import worker
 from tests.conftest import TINY
 worker._import_all()
 worker.run_trial({"id": 0, "attempt": 1, "config": TINY, "plan": "smallnet/1x12x12", "seed": 0})

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from poolsearch import checkpoint
 from poolsearch.errors import MapError, SiteError, kind_of, unknown
+from poolsearch.modelfiles import checkpoint
 from poolsearch.plan import Plan, as_plan
-from poolsearch.rows import Array, Histogram, Site
+from poolsearch.records.network import Array, Histogram, Site
 from poolsearch.surgery import edits, find_sites, rebuild
 from poolsearch.surgery.edits import Rewrite
 from poolsearch.surgery.record import record

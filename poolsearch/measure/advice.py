@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
-from poolsearch.backbones import backbone
 from poolsearch.errors import SiteError
-from poolsearch.kinds import KINDS
 from poolsearch.measure.cost import before_head, layer_rows, totals
+from poolsearch.networks.backbones import backbone
 from poolsearch.plan import Plan
-from poolsearch.rows import LayerRow
+from poolsearch.plan.kinds import KINDS
+from poolsearch.records.network import LayerRow
 from poolsearch.surgery import check, find_sites
 from poolsearch.surgery.checking import untrainable
 from poolsearch.surgery.edits import consequences

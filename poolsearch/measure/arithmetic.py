@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil, log2, prod
 
-from poolsearch.kinds import KINDS
 from poolsearch.plan import PoolSpec
-from poolsearch.windows import spread, window
+from poolsearch.plan.kinds import KINDS
+from poolsearch.plan.windows import spread, window
 
 Shape = tuple[int, ...]
 

@@ -19,13 +19,13 @@ from poolsearch import memory
 from poolsearch.errors import PlanError
 from poolsearch.measure.arithmetic import Shape, Work, work
 from poolsearch.plan import Plan, PoolSpec
-from poolsearch.rows import DiskBytes, LayerPair, LayerRow, Site, Totals
+from poolsearch.plan.windows import Field
+from poolsearch.records.network import DiskBytes, LayerPair, LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, replayed
 from poolsearch.surgery.edits import learned_numbers
 from poolsearch.surgery.layout import ATTENTION
 from poolsearch.surgery.sites import published_spec
 from poolsearch.surgery.trace import Call, Trace
-from poolsearch.windows import Field
 
 _FLOAT32 = 4  # bytes
 

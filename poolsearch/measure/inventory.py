@@ -1,6 +1,6 @@
 """What is in a model file: its poolings, parameters and types, from a backbone's name, a checkpoint or an ONNX graph.
 
-Covers one file, one backbone, or the files of one folder. Files are read in a child process (poolsearch.confined).
+Covers one file, one backbone, or the files of one folder. Files are read in a child process.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from poolsearch import confined, weights
-from poolsearch.backbones import BACKBONES, backbone, known, published
 from poolsearch.errors import PlanError, PoolsearchError, WeightsError
-from poolsearch.inventory_rows import FileRow, Inventory, PoolingRow
 from poolsearch.measure.cost import REST, layer_rows, totals
+from poolsearch.modelfiles import confined, weights
+from poolsearch.modelfiles.weights import Contents, differences, hint
+from poolsearch.networks.backbones import BACKBONES, backbone, known, published
 from poolsearch.plan import Plan, PoolSpec
-from poolsearch.rows import Member, Site
+from poolsearch.records.modelfiles import FileRow, Inventory, PoolingRow
+from poolsearch.records.network import Member, Site
 from poolsearch.surgery import check, find_sites, rebuild
-from poolsearch.weights import Contents, differences, hint
 
 GRAPH = ".onnx"
 SUFFIXES = (*weights.SUFFIXES, GRAPH)
@@ -246,7 +246,7 @@ def _of_graphs(paths: Sequence[Path]) -> list[Inventory | PoolsearchError]:
                 f"'{path.name}' has {size:,} bytes. Possible: 1 to {_MOST_GRAPH:,}, in one file."
             )
     rest = [path for path in paths if path not in found]
-    for path, reply in zip(rest, confined.ask("poolsearch.measure.graph", rest), strict=True):
+    for path, reply in zip(rest, confined.ask("poolsearch.modelfiles.graph", rest), strict=True):
         found[path] = reply if isinstance(reply, WeightsError) else _of_graph(path, reply)
     return [found[path] for path in paths]
 

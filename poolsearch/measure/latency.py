@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from poolsearch.plan import Plan
-from poolsearch.rows import LatencyRow
+from poolsearch.records.network import LatencyRow
 from poolsearch.surgery import rebuild
 
 _WARM_UP = 5  # calls of each candidate that don't count

@@ -1,4 +1,4 @@
-"""Every pooling there is, under the names of `poolsearch.kinds`: one registry, one way to build, one way to apply.
+"""Every pooling there is, under the names of `poolsearch.plan.kinds`: one registry, one way to build, one way to apply.
 
 A new pooling is one function here, its line below, and its record in `kinds.KINDS`; the battery in
 tests/test_pooling.py then runs over it, and the pages, the search space and the docs show it.
@@ -11,8 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from poolsearch.kinds import KINDS
 from poolsearch.plan import PoolSpec, as_spec
+from poolsearch.plan.kinds import KINDS
+from poolsearch.plan.windows import pooled_channels, pooled_size
 from poolsearch.pooling.antialiased import blur_pool, max_blur_pool, wavelet_pool
 from poolsearch.pooling.asked import as_batch
 from poolsearch.pooling.geometry import Specified, axes_of
@@ -44,7 +45,6 @@ from poolsearch.pooling.ordered import lse_pool, median_pool, min_pool, mixed_po
 from poolsearch.pooling.rearranged import aps_pool, channel_avg, channel_max, maxout
 from poolsearch.pooling.resampled import area_pool, resize_pool, spectral_pool
 from poolsearch.pooling.windowed import avg_pool, lp_pool, max_pool, soft_pool, subsample
-from poolsearch.windows import pooled_channels, pooled_size
 
 Function = Callable[[Tensor, PoolSpec], Tensor]
 Build = Callable[[PoolSpec, int, int], nn.Module]

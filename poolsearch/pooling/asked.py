@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from poolsearch.errors import MapError, kind_of
-from poolsearch.kinds import KINDS
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.kinds import KINDS
 
 _SHAPES = "(N, C, L), (N, C, H, W) or (N, C, D, H, W)"
 _EXACT = 2**53  # whole numbers up to here are float64's own

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from poolsearch.kinds import KINDS
 from poolsearch.plan import PoolSpec
-from poolsearch.windows import Window, known, window
+from poolsearch.plan.kinds import KINDS
+from poolsearch.plan.windows import Window, known, window
 
 
 class Specified(nn.Module):

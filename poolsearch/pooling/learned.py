@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from poolsearch.errors import PlanError
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.windows import spread
 from poolsearch.pooling.antialiased import blurred
 from poolsearch.pooling.geometry import Specified, channels_second, framed, gather, memory_format
 from poolsearch.pooling.ordered import blend, fractional_max, power_mean, stochastic_pool
 from poolsearch.pooling.rearranged import blocks
 from poolsearch.pooling.windowed import avg_real, weighted
-from poolsearch.windows import spread
 
 _CONV: tuple[type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.windows import Window, pooled_size, spread
 from poolsearch.pooling.geometry import axes_of, channels_second, framed, gather, real, with_overhang
 from poolsearch.pooling.picked import drawn_by_value, median_by_exchanges
 from poolsearch.pooling.sums import lse_by_sums, power_mean_by_sums
 from poolsearch.pooling.windowed import avg_real, maximum
-from poolsearch.windows import Window, pooled_size, spread
 
 
 def min_pool(x: Tensor, spec: PoolSpec) -> Tensor:

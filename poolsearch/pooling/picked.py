@@ -12,9 +12,9 @@ from itertools import accumulate, product
 import torch
 from torch import Tensor
 
+from poolsearch.plan.windows import Window
 from poolsearch.pooling.geometry import axes_of, is_channels_last, pad, with_overhang
 from poolsearch.pooling.sums import eager, within
-from poolsearch.windows import Window
 
 _MOST = 25  # elements of a window, 5 x 5: beyond, a sort takes less than the comparisons
 

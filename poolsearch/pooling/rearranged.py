@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.windows import pooled_channels
 from poolsearch.pooling.geometry import axes_of, bordered, on
-from poolsearch.windows import pooled_channels
 
 
 def blocks(x: Tensor, stride: tuple[int, ...], border: str) -> Tensor:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.windows import pooled_size
 from poolsearch.pooling.geometry import axes_of, constant
-from poolsearch.windows import pooled_size
 
 Array = NDArray[np.float64]
 

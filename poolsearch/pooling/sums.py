@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from poolsearch.plan.windows import Window
 from poolsearch.pooling.geometry import axes_of, pad, with_overhang
-from poolsearch.windows import Window
 
 _AVG: tuple[Callable[..., Tensor], ...] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
 

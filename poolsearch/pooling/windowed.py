@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.windows import Window, effective
 from poolsearch.pooling.geometry import axes_of, channels_second, framed, gather, on, pad, real, with_overhang
 from poolsearch.pooling.sums import lp_by_sums, soft_by_sums
-from poolsearch.windows import Window, effective
 
 _MAX: tuple[Callable[..., Tensor], ...] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
 _AVG: tuple[Callable[..., Tensor], ...] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from poolsearch import backbones, memory
+from poolsearch import memory
 from poolsearch.errors import SiteError, kind_of
+from poolsearch.networks import backbones
 from poolsearch.plan import Plan, as_plan
-from poolsearch.rows import Site
+from poolsearch.plan.windows import Field
+from poolsearch.records.network import Site
 from poolsearch.surgery.edits import Edit, Hang, canonical, edited, edits
 from poolsearch.surgery.record import record
 from poolsearch.surgery.replay import Shape, fields, sizes
 from poolsearch.surgery.sites import find_sites as _find_sites
 from poolsearch.surgery.trace import Call, Trace
 from poolsearch.surgery.wider import Widen
-from poolsearch.windows import Field
 
 
 def find_sites(backbone: str, size: tuple[int, int, int] | None = None) -> tuple[Site, ...]:

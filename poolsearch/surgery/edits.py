@@ -24,14 +24,14 @@ import torch
 
 from poolsearch import pooling
 from poolsearch.errors import SiteError, unknown
-from poolsearch.kinds import ADAPTIVE, HEADS, KINDS, WIDE, WINDOWED
 from poolsearch.plan import Plan, PoolSpec
-from poolsearch.rows import Member, Site
+from poolsearch.plan.kinds import ADAPTIVE, HEADS, KINDS, WIDE, WINDOWED
+from poolsearch.plan.windows import spread
+from poolsearch.records.network import Member, Site
 from poolsearch.surgery.record import record
 from poolsearch.surgery.sites import find_sites
 from poolsearch.surgery.trace import Call, Trace
 from poolsearch.surgery.wider import Widen, widened, wider
-from poolsearch.windows import spread
 
 
 @dataclass(frozen=True)

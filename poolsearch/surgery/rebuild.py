@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from poolsearch import backbones, pooling
+from poolsearch import pooling
 from poolsearch.errors import SiteError, shortened
+from poolsearch.networks import backbones
 from poolsearch.plan import Plan
 from poolsearch.surgery.checking import check
 from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap, canonical, edits
+from poolsearch.surgery.fitting import put_in
 from poolsearch.surgery.rewriting import Patches, Pooled, rewrite
 from poolsearch.surgery.wider import Widen
-from poolsearch.weights import put_in
 
 CHILD = "pooling"  # name under which a hung pooling is a child of its module
 

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from poolsearch import backbones, memory
+from poolsearch import memory
 from poolsearch.errors import PoolsearchError, SiteError
+from poolsearch.networks import backbones
 from poolsearch.plan import Plan
+from poolsearch.plan.windows import Window
 from poolsearch.surgery.layout import laid
 from poolsearch.surgery.standins import STANDINS, pair
 from poolsearch.surgery.trace import Call, Trace
-from poolsearch.windows import Window
 
 RECORDED = 96  # pixels: below this, maps at the end of a backbone shrink to 1x1 and can't be told apart
 _SILENT = {"__get__", "__set__", "_assert", "_set_grad_enabled", "_return_self", "__setitem__"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import inf, prod
 
 from poolsearch.errors import SiteError, WindowError
+from poolsearch.plan.windows import Field, pooled_size, seen_through
 from poolsearch.surgery.layout import ATTENTION
 from poolsearch.surgery.trace import Call, Trace
-from poolsearch.windows import Field, pooled_size, seen_through
 
 Shape = tuple[int, ...]
 Map = tuple[int, int]

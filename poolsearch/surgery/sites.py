@@ -15,11 +15,11 @@ from typing import Literal
 from poolsearch import memory
 from poolsearch.errors import SiteError
 from poolsearch.plan import PoolSpec
-from poolsearch.rows import Behind, Member, Site
+from poolsearch.plan.windows import Window
+from poolsearch.records.network import Behind, Member, Site
 from poolsearch.surgery.record import record
 from poolsearch.surgery.replay import sizes
 from poolsearch.surgery.trace import Call, Trace
-from poolsearch.windows import Window
 
 _ACTIVATIONS = {"relu", "relu_", "relu6", "hardtanh", "silu", "hardswish", "gelu", "leaky_relu", "elu", "prelu", "mish"}
 _NORMS = {"batch_norm", "group_norm", "layer_norm", "instance_norm"}

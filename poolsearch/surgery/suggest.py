@@ -16,11 +16,11 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 from poolsearch.errors import PlanError
-from poolsearch.kinds import ADAPTIVE, KINDS
 from poolsearch.plan import PoolSpec
-from poolsearch.rows import Site
-from poolsearch.spec import Padding
-from poolsearch.windows import effective, output_size, same_padding, spread
+from poolsearch.plan.kinds import ADAPTIVE, KINDS
+from poolsearch.plan.spec import Padding
+from poolsearch.plan.windows import effective, output_size, same_padding, spread
+from poolsearch.records.network import Site
 
 Pair = tuple[int, int]  # rows, columns
 SizeRule = Callable[[int, int], int]  # (axis, pixels that come in) -> pixels that go out

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from poolsearch.plan import PoolSpec
-from poolsearch.windows import Window
+from poolsearch.plan.windows import Window
 
 # How the height and width of a call's result follow from its first input's:
 # same: they are those of call `follows`; window: a kernel's arithmetic; ceil: the input divided by the stride, rounded

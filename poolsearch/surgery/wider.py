@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from poolsearch.kinds import KINDS
 from poolsearch.plan import PoolSpec
-from poolsearch.rows import Site
+from poolsearch.plan.kinds import KINDS
+from poolsearch.records.network import Site
 from poolsearch.surgery.trace import Trace
 
 

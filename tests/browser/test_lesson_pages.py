@@ -6,7 +6,7 @@ import pytest
 from acts import choose, idle, stage
 from playwright.sync_api import expect
 
-from poolsearch.lessons import LESSONS
+from poolsearch.app.lessons import LESSONS
 
 
 def open_lesson(tab, name):

@@ -9,8 +9,8 @@ from conftest import served
 from playwright.sync_api import expect
 from test_app import PAGES
 
-from poolsearch.backbones import backbone
-from poolsearch.costs import networks
+from poolsearch.networks.backbones import backbone
+from poolsearch.networks.sizes import networks
 
 MEGABYTE = 1e6
 LARGEST = sorted(networks(), key=lambda name: -networks()[name][0])[:3]

@@ -15,7 +15,7 @@ from acts import choose, fill, idle, press
 from conftest import ROOT, free_port
 from playwright.sync_api import expect
 
-from poolsearch.sweep import commands, folder
+from poolsearch.sweep.folder import commands, folder
 
 BUSY = 120_000  # milliseconds: torch starts in each worker, on a machine that may be busy
 

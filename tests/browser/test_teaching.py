@@ -7,9 +7,9 @@ from acts import choose, idle, press, stage
 from pictures_corpus import good, refused
 from playwright.sync_api import expect
 
+from poolsearch.app.lessons import LESSONS, link
+from poolsearch.data.pictures import read
 from poolsearch.errors import PictureError
-from poolsearch.lessons import LESSONS, link
-from poolsearch.pictures import read
 
 # ------------------------------------------------------------------------------------------------- pooling by hand
 

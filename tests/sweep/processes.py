@@ -15,7 +15,7 @@ import optuna
 from poolsearch.config import to_toml
 
 ROOT = Path(__file__).parents[2]
-WORKER, COORDINATOR = "poolsearch.sweep.worker", "experiments/sweep.py"
+WORKER, COORDINATOR = "poolsearch.sweep.engines.worker", "experiments/sweep.py"
 
 
 def start(config, runs, *words, quiet=False):

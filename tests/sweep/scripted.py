@@ -2,7 +2,7 @@
 
 import time
 
-from poolsearch.sweep.engine import Resources
+from poolsearch.sweep.engines.engine import Resources
 
 
 def figures(accuracy=0.5, loss=1.0, ms=2.0):

@@ -13,7 +13,7 @@ import time
 
 from poolsearch import config
 from poolsearch.errors import PoolsearchError
-from poolsearch.sweep import worker
+from poolsearch.sweep.engines import worker
 
 healthy = worker.run_trial
 ERRORS = {

@@ -19,9 +19,8 @@ from safetensors import safe_open
 
 from poolsearch.config import to_toml
 from poolsearch.errors import EngineError
-from poolsearch.sweep import cluster, worker
-from poolsearch.sweep import cluster_connection as connection
-from poolsearch.sweep.cluster import RayEngine
+from poolsearch.sweep.engines import cluster, cluster_connection as connection, worker
+from poolsearch.sweep.engines.cluster import RayEngine
 
 pytestmark = [
     pytest.mark.faults,
@@ -347,7 +346,8 @@ def test_an_address_without_a_cluster_is_one_sentence(address, words):
 
 def test_a_wrong_token_is_one_sentence(ray_cluster):
     code = (
-        "import sys; from poolsearch.errors import EngineError; from poolsearch.sweep.cluster import RayEngine\n"
+        "import sys; from poolsearch.errors import EngineError\n"
+        "from poolsearch.sweep.engines.cluster import RayEngine\n"
         "try:\n    RayEngine(1, 'cpu', sys.argv[1])\n"
         "except EngineError as error:\n    print(error)"
     )

@@ -15,13 +15,15 @@ import pytest
 
 from poolsearch import files
 from poolsearch.errors import BusyError, GoneError, PoolsearchError, StudyError
-from poolsearch.rows import SweepStatus
-from poolsearch.sweep import clock, commands, coordinator, folder, launch, standing, store
-from poolsearch.sweep.folder import Options
-from poolsearch.sweep.lease import holder, lease
-from poolsearch.sweep.ledger import Ledger
-from poolsearch.sweep.run import run
-from poolsearch.sweep.turns import turn
+from poolsearch.records.sweep import SweepStatus
+from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.lease import holder, lease
+from poolsearch.sweep.folder.turns import turn
+from poolsearch.sweep.running import clock, coordinator, launch, standing
+from poolsearch.sweep.running.run import run
+from poolsearch.sweep.study import store
+from poolsearch.sweep.study.ledger import Ledger
 from tests.sweep.processes import wait_until
 from tests.sweep.scripted import ScriptedEngine, done, figures
 
@@ -674,7 +676,7 @@ def test_a_folder_that_goes_away_while_all_is_made_ready(tiny):
 
 def test_other_images_under_the_same_name_are_refused(tiny, monkeypatch):
     sweep(tiny, lambda job: done())
-    monkeypatch.setattr("poolsearch.datasets.fingerprint", lambda *_: "0" * 64)
+    monkeypatch.setattr("poolsearch.data.datasets.fingerprint", lambda *_: "0" * 64)
     with pytest.raises(StudyError, match="The images of 'cluttered-digits' are others than those the study"):
         sweep(with_trials(tiny, 6), lambda job: done(), resume=True)
 

@@ -8,12 +8,13 @@ import sqlite3
 import pytest
 from typer.testing import CliRunner
 
-from poolsearch.cli import app
+from poolsearch.cli.main import app
 from poolsearch.config import load, to_toml
 from poolsearch.errors import PoolsearchError
-from poolsearch.sweep import commands, folder, store
-from poolsearch.sweep.lease import lease
-from poolsearch.sweep.run import run
+from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.lease import lease
+from poolsearch.sweep.running.run import run
+from poolsearch.sweep.study import store
 from tests.conftest import TINY
 from tests.sweep.scripted import ScriptedEngine, done
 
@@ -175,7 +176,7 @@ def test_a_command_whose_answer_finds_no_space_is_carried_out_once(tiny, monkeyp
 
     folder.write_config(tiny)
     with lease(folder.folder_of("tiny")):
-        from poolsearch.rows import SweepStatus
+        from poolsearch.records.sweep import SweepStatus
 
         folder.write_status(SweepStatus("tiny", "running", 5))
         sent = commands.send("tiny", "pause")

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from poolsearch.config import Limits, parse
-from poolsearch.sweep import folder, store
-from poolsearch.sweep.folder import Options
-from poolsearch.sweep.local import LocalEngine
-from poolsearch.sweep.run import run
+from poolsearch.sweep.engines.local import LocalEngine
+from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.running.run import run
+from poolsearch.sweep.study import store
 from tests.conftest import TINY
 from tests.sweep.processes import (
     COORDINATOR,
@@ -281,7 +282,7 @@ def test_a_hung_trial_meets_its_limit_and_the_sweep_goes_on(hundred):
 
 
 def test_a_hung_trial_that_does_not_listen_is_ended_by_force(hundred, monkeypatch, own_runs):
-    monkeypatch.setattr("poolsearch.sweep.local._GRACE_S", 1.0)
+    monkeypatch.setattr("poolsearch.sweep.engines.local._GRACE_S", 1.0)
     outcome = with_sick_workers(hundred, "deaf", trial_s=15.0)
     assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
     assert outcome.rows[1].kind == "time"
@@ -302,7 +303,7 @@ def test_a_trial_that_segfaults_is_tried_three_times_and_once_alone_and_the_othe
 def test_a_trial_that_is_killed_when_memory_is_short_counts_as_its_own_doing(hundred, monkeypatch):
     """The kernel counts a kill for want of memory each time: as after out-of-memory kills of a real machine."""
     kills = itertools.count()
-    monkeypatch.setattr("poolsearch.sweep.memory.kernel_kills", lambda: next(kills))
+    monkeypatch.setattr("poolsearch.sweep.engines.memory.kernel_kills", lambda: next(kills))
     outcome = with_sick_workers(hundred, "killed")
     assert outcome.rows[1].reason == (
         "The worker was ended by signal 9 (SIGKILL) when memory was short. "
@@ -329,7 +330,7 @@ def test_workers_that_cannot_start_end_the_sweep_with_a_sentence(hundred):
 def test_timed_sections_on_one_device_never_overlap(hundred, own_runs):
     """Two workers on the one CPU: each trial's timing is alone under the device's lock."""
     code = (
-        "import sys, time; from poolsearch.sweep.device_lock import device_alone\n"
+        "import sys, time; from poolsearch.sweep.engines.device_lock import device_alone\n"
         "for _ in range(50):\n"
         "    with device_alone('cpu'):\n"
         "        begun = time.monotonic_ns(); time.sleep(0.002); print(begun, time.monotonic_ns())\n"

@@ -25,14 +25,15 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.pool import NullPool
 
-from poolsearch.command import refusing
+from poolsearch.cli.command import refusing
 from poolsearch.config import to_toml
 from poolsearch.errors import BusyError, StudyError
-from poolsearch.sweep import folder, patience, storage, store
-from poolsearch.sweep.folder import Options
-from poolsearch.sweep.ledger import Ledger
-from poolsearch.sweep.run import run
-from poolsearch.sweep.space import space_of
+from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.running.run import run
+from poolsearch.sweep.search.space import space_of
+from poolsearch.sweep.study import patience, storage, store
+from poolsearch.sweep.study.ledger import Ledger
 from tests.ports import free_port
 from tests.sweep.processes import wait_until
 from tests.sweep.scripted import ScriptedEngine, done
@@ -185,7 +186,7 @@ def whole(url, trials):
 def workers_of(process):
     """Return the workers of a coordinator, the one that has lived longest first."""
     children = psutil.Process(process.pid).children()
-    return sorted((child for child in children if "poolsearch.sweep.worker" in child.cmdline()), key=_born)
+    return sorted((child for child in children if "poolsearch.sweep.engines.worker" in child.cmdline()), key=_born)
 
 
 def _born(process):

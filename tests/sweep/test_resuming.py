@@ -4,10 +4,12 @@ import pytest
 
 from poolsearch.config import parse, to_toml
 from poolsearch.errors import EngineError, PoolsearchError, StudyError
-from poolsearch.rows import SweepStatus
-from poolsearch.sweep import folder, launch, store
-from poolsearch.sweep.folder import Options
-from poolsearch.sweep.run import run
+from poolsearch.records.sweep import SweepStatus
+from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.running import launch
+from poolsearch.sweep.running.run import run
+from poolsearch.sweep.study import store
 from tests.sweep.scripted import ScriptedEngine, done
 
 

@@ -10,10 +10,11 @@ import pytest
 from poolsearch import files
 from poolsearch.config import parse, to_toml
 from poolsearch.errors import StudyError
-from poolsearch.sweep import folder, patience, results, storage, store
-from poolsearch.sweep.folder import Options
-from poolsearch.sweep.ledger import Ledger
-from poolsearch.sweep.run import run
+from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.running.run import run
+from poolsearch.sweep.study import patience, results, storage, store
+from poolsearch.sweep.study.ledger import Ledger
 from tests.sweep.scripted import ScriptedEngine, done
 
 

@@ -11,17 +11,18 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from poolsearch import checkpoint
 from poolsearch.config import parse
 from poolsearch.errors import BusyError, PoolsearchError, StudyError
+from poolsearch.modelfiles import checkpoint
 from poolsearch.plan import Plan
-from poolsearch.rows import SweepStatus, TrialRow
-from poolsearch.sweep import commands, folder, launch
-from poolsearch.sweep.folder import Options
-from poolsearch.sweep.front import front, mark_front, unbeaten
-from poolsearch.sweep.lease import lease
-from poolsearch.sweep.run import run
-from poolsearch.sweep.space import space_of, suggest_plan
+from poolsearch.records.sweep import SweepStatus, TrialRow
+from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.lease import lease
+from poolsearch.sweep.running import launch
+from poolsearch.sweep.running.run import run
+from poolsearch.sweep.search.front import front, mark_front, unbeaten
+from poolsearch.sweep.search.space import space_of, suggest_plan
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +130,7 @@ def test_a_sweep_ends_with_distinct_plans_a_front_and_the_published_network(done
 
 
 def test_the_winner_is_in_hand_again_with_its_weights(done):
-    from poolsearch import datasets
+    from poolsearch.data import datasets
     from poolsearch.training import evaluate
 
     row = front(done.rows)[0]

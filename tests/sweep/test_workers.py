@@ -10,10 +10,12 @@ import pytest
 
 from poolsearch.config import to_toml
 from poolsearch.errors import PoolsearchError
-from poolsearch.sweep import device_lock, folder, storage
-from poolsearch.sweep.device_lock import device_alone
-from poolsearch.sweep.local import LocalEngine
-from poolsearch.sweep.run import run
+from poolsearch.sweep.engines import device_lock
+from poolsearch.sweep.engines.device_lock import device_alone
+from poolsearch.sweep.engines.local import LocalEngine
+from poolsearch.sweep.folder import folder
+from poolsearch.sweep.running.run import run
+from poolsearch.sweep.study import storage
 from tests.sweep.processes import ROOT, wait_until
 from tests.sweep.scripted import ScriptedEngine, done
 
@@ -46,7 +48,7 @@ def test_a_process_ends_with_its_parent_also_while_it_imports_or_is_stopped(tmp_
     )
     code = (
         "import os, subprocess, sys, time\n"
-        "tied = [sys.executable, '-m', 'poolsearch.sweep.tied', str(os.getpid()), 'endless']\n"
+        "tied = [sys.executable, '-m', 'poolsearch.sweep.engines.tied', str(os.getpid()), 'endless']\n"
         "subprocess.Popen(tied, start_new_session=True)\ntime.sleep(600)\n"
     )
     here = tmp_path / "here"
@@ -61,14 +63,16 @@ def test_a_process_ends_with_its_parent_also_while_it_imports_or_is_stopped(tmp_
 
 def test_a_process_whose_parent_died_before_it_asked_ends_at_once():
     """Its parent is said to be another than it has, as when that died while this process began."""
-    late = python("-m", "poolsearch.sweep.tied", str(FREE.pid), "poolsearch.sweep.worker", stdout=subprocess.PIPE)
+    late = python(
+        "-m", "poolsearch.sweep.engines.tied", str(FREE.pid), "poolsearch.sweep.engines.worker", stdout=subprocess.PIPE
+    )
     out, _ = late.communicate(timeout=300)
     assert (late.returncode, out) == (0, "")
 
 
 def test_a_worker_whose_input_closes_while_it_imports_ends_without_a_word():
     worker = python(
-        "-m", "poolsearch.sweep.tied", str(os.getpid()), "poolsearch.sweep.worker",
+        "-m", "poolsearch.sweep.engines.tied", str(os.getpid()), "poolsearch.sweep.engines.worker",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     worker.stdout.close()  # whoever would hear its answers is gone
@@ -79,7 +83,7 @@ def test_a_worker_whose_input_closes_while_it_imports_ends_without_a_word():
 def test_a_worker_that_nobody_hears_ends_without_a_word():
     """Its input stays open, its answers go nowhere: "ready" is the first that breaks the pipe."""
     worker = python(
-        "-m", "poolsearch.sweep.tied", str(os.getpid()), "poolsearch.sweep.worker",
+        "-m", "poolsearch.sweep.engines.tied", str(os.getpid()), "poolsearch.sweep.engines.worker",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     worker.stdout.close()
@@ -151,7 +155,7 @@ def test_ctrl_c_while_a_file_is_written_leaves_no_half_of_one(tmp_path):
     code = (
         "import os, signal, sys, pathlib, time\n"
         "from poolsearch import files\n"
-        "from poolsearch.interrupt import leave_on_ctrl_c\n"
+        "from poolsearch.cli.interrupt import leave_on_ctrl_c\n"
         "leave_on_ctrl_c()\n"
         "files.os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGINT) or time.sleep(60)\n"
         "files.replace(pathlib.Path(sys.argv[1]) / 'weights', b'half')\n"
@@ -176,7 +180,7 @@ def test_ctrl_c_while_a_sweep_is_made_ready_stops_it_before_its_first_trial(tiny
 # -------------------------------------------------------------------------------------------------------- the device
 
 HOLDER = (
-    "import sys; from poolsearch.sweep.device_lock import device_alone\n"
+    "import sys; from poolsearch.sweep.engines.device_lock import device_alone\n"
     "with device_alone(sys.argv[1]):\n    print('held', flush=True); sys.stdin.read()\n"
 )
 

@@ -1,0 +1,1 @@
+"""The app: its server, its frame, its controls and views."""

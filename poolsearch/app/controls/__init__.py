@@ -1,0 +1,1 @@
+"""Controls that return values, and the cached calls of the pages."""

@@ -1,0 +1,1 @@
+"""What each page shows and says, one file a page."""

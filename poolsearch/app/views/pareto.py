@@ -1,0 +1,128 @@
+"""The words and buttons of "Pareto front". The open trial is in the URL (`?trial=`), so a link opens it too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from poolsearch.app.controls import links
+from poolsearch.app.controls.cached import rows_of
+from poolsearch.app.controls.plain import as_text
+from poolsearch.app.controls.variants import open_as
+from poolsearch.app.views.sweeps.view import choose_sweep
+from poolsearch.app.views.sweeps.watch import is_alive
+from poolsearch.errors import PoolsearchError
+from poolsearch.objectives import OBJECTIVES, USUAL, axes
+from poolsearch.plan import Plan
+from poolsearch.plan.kinds import KINDS
+from poolsearch.records.sweep import TrialRow
+from poolsearch.surgery import find_sites
+from poolsearch.sweep.folder import folder
+from poolsearch.units import duration
+
+
+def sweep_picker() -> str | None:
+    """Return the sweep chosen in the sidebar, or None when there is none."""
+    return choose_sweep(folder.studies(), _close)
+
+
+def _close() -> None:
+    st.query_params.pop("trial", None)
+
+
+def refresh(study: str) -> str | None:
+    """Return how often the page looks again: every 2 s while the sweep runs, never after."""
+    return "2s" if is_alive(study) else None
+
+
+def rows_and_words(study: str) -> tuple[tuple[TrialRow, ...], str, tuple[str, ...]]:
+    """Return the trials of a sweep, how the picture came about in words (or why there is none), and its objectives."""
+    try:
+        rows, config = rows_of(study), folder.read_config(study)
+    except PoolsearchError as error:
+        return (), as_text(str(error)), USUAL
+    done = [row for row in rows if row.state == "complete"]
+    if len(done) < 3:
+        words = f"{len(done)} trials are finished; a front says something from three on."
+        return rows, words, config.objectives
+    best = sum(row.on_front for row in rows)
+    timing = f"{config.latency.calls} calls, batch {config.latency.batch}, one thread"
+    figure = axes(config.objectives)[1]
+    meant = {"accuracy": "top-1", "loss": "mean cross-entropy"}[figure.field]
+    words = (
+        f"{best} of {len(done)} trials are on the front. Latency: median of {timing}, "
+        f"its 95 % interval as bars. {figure.label}: {meant} on validation images, seed {config.seed}."
+    )
+    return rows, words, config.objectives
+
+
+def chosen(rows: Sequence[TrialRow]) -> TrialRow | None:
+    """Return the trial that the URL names."""
+    asked = st.query_params.get("trial")
+    found = next((row for row in rows if str(row.number) == asked), None)
+    if asked is not None and found is None and links.arriving():
+        links.refuse("trial", links.unknown("trial", asked, [row.number for row in rows]))
+        del st.query_params["trial"]
+    return found
+
+
+def picked() -> None:
+    """Write the clicked trial into the URL (as a callback: its return value alone is lost when the figure changes)."""
+    points = st.session_state["front"].selection.points
+    if points:
+        data = points[0]["customdata"]
+        st.query_params["trial"] = str(data[0] if isinstance(data, list | tuple) else data)
+
+
+def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
+    """Draw one trial: what stands where, what came out, and the ways to have it in hand."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.header(f"Trial {row.number}", width="content", anchor=False)
+        if row.published:
+            st.badge("published network", color="blue")
+        st.badge(
+            "on the front" if row.on_front else "beaten" if row.state == "complete" else row.state,
+            color="orange" if row.on_front else "red" if row.state == "failed" else "gray",
+        )
+    with st.container(horizontal=True):
+        st.metric(
+            "Accuracy",
+            OBJECTIVES["accuracy"].shown(row.accuracy),
+            help=None if row.test_accuracy is None else f"{100 * row.test_accuracy:.1f} % on the test images",
+        )
+        st.metric("Loss", OBJECTIVES["loss"].shown(row.loss), help="mean cross-entropy on the validation images")
+        st.metric("Latency", OBJECTIVES["latency_ms"].shown(row.latency_ms))
+        st.metric("Trained in", "–" if row.seconds is None else duration(row.seconds))
+    if row.reason:
+        st.warning(as_text(row.reason), title=f"It failed: {as_text(row.kind)}" if row.kind else "It failed")
+    try:
+        st.markdown(_sites(row.plan))
+    except PoolsearchError as error:  # of a backbone that is not installed here
+        st.warning(as_text(error))
+    published = next((other.number for other in rows if other.published and other.state == "complete"), None)
+    first, second, third = st.columns(3, gap="small", vertical_alignment="center")
+    for letter, column in (("a", first), ("b", second)):
+        with column.container(key=f"open-{letter}"):
+            open_as(letter, row, study, published)
+    path = folder.weights_file(study, row.number)
+    if path.exists():
+        name, words = (
+            f"{study}-{row.number}.safetensors",
+            "The trained weights; poolsearch.modelfiles.checkpoint.load opens them.",
+        )
+        third.download_button(
+            "Weights", path.read_bytes, name, key="weights", help=words, width="stretch", on_click="ignore"
+        )
+    st.code(str(row.plan), language=None, wrap_lines=True)
+
+
+def _sites(plan: Plan) -> str:
+    """Return what stands at each site of the trunk and the head as a table. Raises PoolsearchError."""
+    lines = ["| site | pooling |", "| --- | --- |"]
+    for site in find_sites(plan.backbone, plan.size):
+        if site.role in ("trunk", "head"):
+            spec = plan.spec(site.name)
+            words = f"**{KINDS[spec.kind].label}** `{spec}`" if spec else f"`{site.main.text}`"
+            lines.append(f"| {as_text(site.name)} | {words} |")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What can be opened: our own network, those of torchvision, those of timm."""

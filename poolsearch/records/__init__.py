@@ -1,0 +1,1 @@
+"""What travels from work to figures and pages: frozen records of plain numbers."""

@@ -1,0 +1,164 @@
+"""What one says to a sweep while it runs: small files in its folder, each with an id. A repeated id does nothing.
+
+commands/<id>.json       not read yet
+commands/done/<id>.json  carried out, with what came of it in words
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from poolsearch import files
+from poolsearch.config import TRIALS_MOST
+from poolsearch.errors import PoolsearchError, StudyError, unknown
+from poolsearch.sweep.folder.folder import folder_of, read_status
+from poolsearch.sweep.folder.lease import holder
+
+Do = Literal["pause", "resume", "stop", "cancel", "add", "extend", "workers", "retry"]
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing to do; `number`: the trial to cancel, the trials or minutes to add, the workers there shall be."""
+
+    id: str
+    do: Do
+    number: int = 0
+
+
+def send(study: str, do: str, number: int = 0, id: str = "") -> str:
+    """Return the id of a command that the sweep's coordinator will read within a second.
+
+    Raises PoolsearchError for a command that can't be, StudyError when no coordinator is at work.
+    """
+    command = checked(do, number, id)
+    folder = _folder(study)
+    if outcome(study, command.id) is not None or (folder / f"{command.id}.json").exists():
+        return command.id
+    status = read_status(study)
+    if not status.alive:
+        raise StudyError(
+            f"The sweep '{study}' is not at work ({status.state}): nothing there can {_WORDS[command.do]}."
+        )
+    try:
+        _folders(study)
+        files.replace(folder / f"{command.id}.json", json.dumps(asdict(command)))
+    except OSError as error:
+        raise StudyError(_unwritten(study, command, error)) from None
+    return command.id
+
+
+def _unwritten(study: str, command: Command, error: OSError) -> str:
+    """Say that a command could not be written, and what reaches the coordinator without a file."""
+    words = f"The command can't be written into '{_folder(study)}': {error.strerror}. "
+    words += "Free some space and send it again." if files.is_full(error) else "Nothing was changed."
+    who = holder(folder_of(study)) or ""
+    if command.do == "stop" and (process := re.match(r"process (\d+) on", who)):
+        words += f" Without a file: kill {process[1]} ({who}) stops it just so."
+    return words
+
+
+_WORDS = {
+    "pause": "pause",
+    "resume": "go on",
+    "stop": "stop",
+    "retry": "run again",
+    "cancel": "be cancelled",
+    "add": "take on trials",
+    "extend": "take on minutes",
+    "workers": "take on workers",
+}
+_RANGES = {
+    "cancel": (0, 1_000_000, "The trial's number"),
+    "add": (1, TRIALS_MOST, "The number of trials to add"),
+    "extend": (1, 100_000, "The number of minutes to add"),
+    "workers": (1, 256, "The number of workers"),
+}
+
+
+def checked(do: str, number: int, id: str = "") -> Command:
+    """Return a command, with an id of its own where none is named. Raises PoolsearchError for one that can't be."""
+    id = id or uuid.uuid4().hex
+    if do not in get_args(Do):
+        raise PoolsearchError(unknown("command", do, get_args(Do)))
+    if not _ID.fullmatch(id):
+        raise PoolsearchError(f"{id[:40]!r} is no command id: take 1 to 64 letters, digits and hyphens.")
+    if do in _RANGES:
+        low, high, what = _RANGES[do]
+        if not low <= number <= high:
+            raise PoolsearchError(f"{what} goes from {low} to {high}, got {number}.")
+    return Command(id, do, number)  # type: ignore[arg-type]
+
+
+def pending(study: str) -> list[Command]:
+    """Return the commands that nobody has carried out, oldest first; what is no command is put aside."""
+    found = []
+    for path in sorted(_folder(study).glob("*.json"), key=_sent_ns):
+        try:
+            if not path.is_file():
+                raise ValueError("it is no file")  # reading a pipe would wait for its writer
+            data = files.read_json(path)
+            if not isinstance(data["number"], int) or isinstance(data["number"], bool):
+                raise TypeError
+            found.append(checked(data["do"], data["number"], path.stem))
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError, OSError):
+            with contextlib.suppress(OSError):
+                path.replace(path.with_suffix(".refused"))
+    return found
+
+
+def _sent_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # gone just now
+        return 0
+
+
+def finish(study: str, command: Command, words: str) -> None:
+    """Put a command aside as carried out, with what came of it; on a full disk without the words."""
+    sent = _folder(study) / f"{command.id}.json"
+    done = sent.parent / "done" / sent.name
+    with contextlib.suppress(OSError):
+        _folders(study)
+        try:
+            files.replace(done, json.dumps({**asdict(command), "words": words}))
+        except OSError:
+            sent.replace(done)  # a rename takes no space; nobody may carry it out a second time
+    with contextlib.suppress(OSError):
+        sent.unlink(missing_ok=True)
+
+
+def outcome(study: str, id: str) -> str | None:
+    """Return what came of a command, or None while nobody has carried it out."""
+    try:
+        done = files.read_json(_folder(study) / "done" / f"{id}.json")
+        return str(done.get("words") or "Carried out. What came of it could not be written: the disk was full.")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def drop_older_than(study: str, moment: float) -> None:
+    """Put aside what was sent before a time (in seconds of the epoch): it was meant for an earlier run."""
+    for command in pending(study):
+        path = _folder(study) / f"{command.id}.json"
+        if _sent_ns(path) < moment * 1e9:
+            finish(study, command, "It came too late: the run it was meant for had ended.")
+
+
+def _folders(study: str) -> None:
+    """Make the folders of commands in the sweep's own, which is not made anew when it was removed."""
+    for place in (_folder(study), _folder(study) / "done"):
+        place.mkdir(exist_ok=True)
+
+
+def _folder(study: str) -> Path:
+    return folder_of(study) / "commands"

@@ -1,0 +1,1 @@
+"""A sweep at work: from the checks before it to its last status."""

@@ -1,0 +1,202 @@
+"""Start a sweep in a process of its own, which outlives whoever started it; and how long one will take here."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+from typing import Literal
+
+from poolsearch import files
+from poolsearch.config import SweepConfig, extended, to_toml
+from poolsearch.devices import cores
+from poolsearch.errors import PoolsearchError, StudyError
+from poolsearch.measure.cost import layer_rows, totals
+from poolsearch.records.sweep import SweepStatus
+from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.running.preflight import preflight
+from poolsearch.sweep.search.space import Space, space_of
+from poolsearch.sweep.study import store
+
+_ROOT = Path(__file__).parents[3]
+_MACS_PER_SECOND = 8e9  # one core of 2024 in the training loop, until something was measured here
+_START_S = 5  # until the workers have imported torch
+Budget = Literal["trials", "minutes"]
+_children: list[subprocess.Popen[bytes]] = []  # finished ones are reaped, or they would stay as zombies
+
+
+def start(config: SweepConfig, options: Options | None = None) -> str:
+    """Return the name of the sweep that now runs, or waits for its turn, in a process of its own.
+
+    Raises PoolsearchError before any work when the config can't be, or the name is taken.
+    """
+    place, chosen, made = folder.folder_of(config.study), options or Options(), False
+    taken = StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
+    refused = _was_refused(config.study)
+    if (place / "config.toml").exists() and not refused:
+        raise taken
+    preflight(config, chosen)
+    try:
+        with folder.writing(place):
+            place.mkdir(parents=True, exist_ok=True)
+            if refused:
+                (place / "config.toml").unlink(missing_ok=True)
+            if not files.create(place / "config.toml", to_toml(config)):
+                raise taken
+            made = True
+            folder.write_options(config.study, chosen)
+        _spawn(config, [])
+    except StudyError:
+        if made:  # and then could not be written on
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+    return config.study
+
+
+def _was_refused(study: str) -> bool:
+    """Return whether a sweep's name is free again: it was refused before it had a study."""
+    place = folder.folder_of(study)
+    if not (place / "config.toml").exists() or (place / "study.db").exists():
+        return False
+    status = folder.read_status(study)
+    return status.state in ("failed", "lost") and not folder.read_options(study).name
+
+
+def retime(study: str) -> None:
+    """Time all finished networks of a sweep together again, in the background. Raises StudyError when it is at work."""
+    config = folder.read_config(study)
+    if folder.read_status(study).alive:
+        raise StudyError(f"The sweep '{study}' is at work: its networks are timed together when it ends.")
+    _spawn(config, ["--time-again"])
+
+
+def resume(study: str, id: str = "") -> str:
+    """Return the id of the command that lets a paused sweep go on, or "" when one not at work was started again.
+
+    Raises StudyError when there is no such sweep.
+    """
+    config = folder.read_config(study)
+    if folder.read_status(study).alive:
+        return commands.send(study, "resume", id=id)
+    _spawn(config, ["--resume"])
+    return ""
+
+
+def retry(study: str, id: str = "") -> str:
+    """Return the id of the command that lets the trials lost to deaths of their workers run again, or "" as `resume`.
+
+    Raises StudyError when there is no such sweep, or no such trial in it.
+    """
+    config = folder.read_config(study)
+    if folder.read_status(study).alive:
+        return commands.send(study, "retry", id=id)
+    if not any(row.kind == "crash" for row in store.trial_rows(study)):
+        raise StudyError(f"No trial of '{study}' was lost to deaths of its worker: none runs again.")
+    _spawn(config, ["--retry"])
+    return ""
+
+
+def add(study: str, number: int, what: Budget = "trials", id: str = "") -> str:
+    """Return the id of the command that gives a sweep more budget, or "" when one not at work was started again.
+
+    Raises PoolsearchError.
+    """
+    command = commands.checked("extend" if what == "minutes" else "add", number, id)
+    config = extended(folder.read_config(study), **{what: number})
+    if folder.read_status(study).alive:
+        return commands.send(study, command.do, command.number, command.id)
+    with folder.writing(folder.folder_of(study)):
+        folder.write_config(config)
+    return resume(study)
+
+
+def _spawn(config: SweepConfig, words: list[str]) -> None:
+    study = config.study
+    place = folder.folder_of(study)
+    folder.settled(study)
+    elapsed = folder.read_status(study).elapsed_s
+    with folder.writing(place):
+        folder.write_status(SweepStatus(study, "starting", config.trials, elapsed_s=elapsed, minutes=config.minutes))
+        log = (place / "log.txt").open("ab")
+    script, file = str(_ROOT / "experiments" / "sweep.py"), str(place / "config.toml")
+    environment = {**os.environ, "POOLSEARCH_RUNS": str(folder.runs_folder().absolute())}
+    with log:
+        # its own session: neither closing the tab nor stopping the server ends it
+        child = subprocess.Popen(
+            [sys.executable, script, file, "--set", f"study={study}", *words],
+            cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
+        )  # fmt: skip
+    _children[:] = [old for old in _children if old.poll() is None] + [child]
+
+
+def in_words(do: str, study: str, *more: object) -> str:
+    """Return what one would type to do the same in a shell: `pause`, `resume`, `stop`, `cancel`, `add`, ..."""
+    return shlex.join(["python", "-m", "poolsearch", "sweep", do, study, *map(str, more)])
+
+
+def log_tail(study: str, lines: int = 20) -> str:
+    """Return the last lines that a sweep's processes wrote."""
+    try:
+        with (folder.folder_of(study) / "log.txt").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 200 * lines))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a sweep will come to on this machine."""
+
+    plans: int  # in its space
+    trials: int
+    seconds: float
+    source: str  # what it is reckoned from
+
+
+def estimate(config: SweepConfig, workers: int | None = None) -> Estimate:
+    """Return how many trials a sweep will do here, and in how many seconds: by its trials or its minutes."""
+    space = space_of(config)
+    per_trial, source = _from_earlier(config)
+    if per_trial is None:
+        per_trial, source = _from_macs(config, space), "reckoned from the MACs; nothing like it was measured here yet"
+    at_once = min(workers or cores(), cores())
+    trials = min(config.trials, space.n_plans)
+    if config.minutes is not None:
+        trials = min(trials, max(1, int((60 * config.minutes - _START_S) / per_trial * at_once)))
+    return Estimate(space.n_plans, trials, _START_S + per_trial * trials / at_once, source)
+
+
+def _from_earlier(config: SweepConfig) -> tuple[float | None, str]:
+    for study in folder.studies():
+        try:
+            old = folder.read_config(study)
+            alike = (old.backbone, old.data, old.clutter) == (config.backbone, config.data, config.clutter)
+            rows = store.trial_rows(study) if alike else ()
+        except PoolsearchError:
+            continue
+        seconds = [row.seconds for row in rows if row.seconds]
+        if len(seconds) >= 5:
+            scale = config.training.epochs / old.training.epochs
+            return median(seconds) * scale, f"from {len(seconds)} trials of '{study}'"
+    return None, ""
+
+
+def _from_macs(config: SweepConfig, space: Space) -> float:
+    source = random.Random(0)
+    drawn: list[int] = []
+    while len(drawn) < 8:
+        try:
+            drawn.append(totals(layer_rows(space.plan(space.draw(source)))).macs)
+        except PoolsearchError:
+            continue
+    images = config.clutter.images if config.data == "cluttered-digits" else 1078
+    forward_and_backward = 3
+    return mean(drawn) * images * config.training.epochs * forward_and_backward / _MACS_PER_SECOND + 0.7

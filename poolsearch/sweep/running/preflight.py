@@ -1,0 +1,55 @@
+"""Everything that can refuse a sweep, tried before anything is written: a refusal must not use up a study's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy.engine import URL
+
+from poolsearch import devices
+from poolsearch.config import SweepConfig
+from poolsearch.data import datasets
+from poolsearch.errors import PoolsearchError, StudyError
+from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.lease import holder
+from poolsearch.sweep.search.space import Space, space_of
+from poolsearch.sweep.study import store
+from poolsearch.sweep.study.resuming import checked_for_resume
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a sweep that nothing refuses starts from."""
+
+    space: Space
+    place: str  # "cpu" or "cuda"; on a cluster the wish itself
+    url: URL  # of the storage
+    data: str = ""  # SHA-256 of the images, where they were compared with those of a study that is there
+
+
+def preflight(config: SweepConfig, options: Options, resume: bool = False, or_start: bool = False) -> Ready:
+    """Return what a sweep starts from. Nothing is written.
+
+    With `resume` the study must be there, unless `or_start`. Raises PoolsearchError.
+    """
+    here = options.engine == "local"  # on a cluster the nodes say what there is, not this machine
+    space, place = space_of(config), (devices.resolve if here else devices.check)(options.device)
+    url = store.url_of(config.study, options)
+    if options.workers is not None and not 1 <= options.workers <= 256:
+        nearest = min(max(options.workers, 1), 256)
+        raise PoolsearchError(f"Workers go from 1 to 256, got {options.workers}. Nearest: {nearest}.")
+    if here:  # each worker keeps a copy
+        datasets.check_room(config.data, config.clutter, options.workers or devices.default_workers(place))
+    ready = Ready(space, place, url)
+    home = folder.folder_of(config.study)
+    if holder(home):  # whoever runs it is named when its lease is asked for
+        return ready
+    study = store.existing(config.study, options)
+    if resume and not or_start and not study and not (home / "config.toml").exists():
+        raise StudyError(f"{folder.missing(config.study)} Leave out --resume to start it, or take --resume-or-start.")
+    if not study or not study.trials:  # one without trials is made anew
+        return ready
+    data = datasets.fingerprint(config.data, config.clutter)
+    checked_for_resume(study, config, data, resume or or_start)
+    return replace(ready, data=data)

@@ -1,0 +1,234 @@
+"""One run of a sweep in this process: everything is checked, then held, then worked on, then given back."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+
+from poolsearch import devices, files
+from poolsearch.config import SweepConfig
+from poolsearch.data import datasets
+from poolsearch.errors import GoneError, PoolsearchError, StudyError
+from poolsearch.records.sweep import SweepStatus, TrialRow
+from poolsearch.sweep.engines.engine import Engine
+from poolsearch.sweep.engines.local import LocalEngine
+from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.lease import Held, holder, lease
+from poolsearch.sweep.folder.turns import turn
+from poolsearch.sweep.running import control
+from poolsearch.sweep.running.coordinator import Coordinator, OnChange
+from poolsearch.sweep.running.preflight import preflight
+from poolsearch.sweep.search.front import front
+from poolsearch.sweep.study import store
+from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study.resuming import checked_for_resume
+from poolsearch.sweep.study.storage import sqlite_file
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a coordinator ended."""
+
+    status: SweepStatus
+    rows: tuple[TrialRow, ...]
+    storage: str
+
+    def document(self) -> dict[str, Any]:
+        """Return the run as one JSON document: what a script wants to know."""
+        published = next((row for row in self.rows if row.published and row.state == "complete"), None)
+        return {
+            "study": self.status.study,
+            "storage": self.storage,
+            "state": self.status.state,
+            "counts": dict(Counter(row.state for row in self.rows)),
+            "failures": dict(Counter(row.kind for row in self.rows if row.kind)),
+            "seconds": round(self.status.elapsed_s, 1),
+            "front": [_brief(row) for row in front(self.rows)],
+            "published": _brief(published) if published else None,
+        }
+
+
+def _brief(row: TrialRow) -> dict[str, Any]:
+    return {
+        "trial": row.number,
+        "plan": str(row.plan),
+        "accuracy": row.accuracy,
+        "loss": row.loss,
+        "test_accuracy": row.test_accuracy,
+        "latency_ms": row.latency_ms,
+    }
+
+
+class _Stopped(Exception):
+    """It was stopped before its turn came."""
+
+
+def run(
+    config: SweepConfig,
+    options: Options | None = None,
+    resume: bool = False,
+    on_change: OnChange = lambda status: None,
+    at_once: bool = True,
+    make_engine: Callable[[Options, str, TextIO], Engine] | None = None,
+    retry: bool = False,
+    or_start: bool = False,
+    retime: bool = False,
+) -> Outcome:
+    """Return how a sweep ended; it trains until the config's budget is spent, stopped or interrupted.
+
+    With `resume` a study that is there goes on; with `or_start` it goes on where it is there, else it starts. With
+    `retry` its trials that were lost to deaths of their workers run again, with `retime` its networks are timed again.
+    Without `at_once` it waits for its turn behind the sweeps that came before. Without `options` a study runs where
+    and as it last did. Raises PoolsearchError before any work: a config that can't be, a study that is taken or held.
+    Raises GoneError when the sweep's folder is removed, moved or replaced meanwhile.
+    """
+    home, asked_to_stop = folder.folder_of(config.study), _Flag()
+    fresh = not home.exists()
+    with ExitStack() as held:
+        held.enter_context(_refused_aloud(config))
+        chosen = options or folder.read_options(config.study)
+        resume = resume or retry or retime
+        ready = preflight(config, chosen, resume, or_start)
+        resume, url = resume or or_start, ready.url
+        data = ready.data or datasets.fingerprint(config.data, config.clutter)
+        made = held.enter_context(_unmade(home))
+        folder_held = held.enter_context(lease(home))
+        made += [folder_held] * fresh
+        files.remove_drafts(home, below=True)
+        commands.drop_older_than(config.study, psutil.Process().create_time())
+        held.enter_context(_interruptible(asked_to_stop))
+        was = folder.read_status(config.study)
+        if not at_once and (stopped := _waited(held, config, folder_held, asked_to_stop, on_change)):
+            return Outcome(stopped, (), url.render_as_string())
+        folder_held.check()
+        log = held.enter_context((home / "log.txt").open("a"))
+        engine = (make_engine or _engine)(chosen, ready.place, log)
+        held.callback(engine.close)
+        ledger = held.enter_context(_opened(config, chosen, data, resume))
+        folder_held.check()
+        if file := sqlite_file(ledger.url):
+            folder_held.watch(file)
+        folder.write_options(config.study, replace(chosen, name=ledger.name))
+        folder.write_config(config)
+        ledger["device"] = engine.resources().device
+        elapsed_s = 0.0 if ledger.new else was.elapsed_s
+        coordinator = Coordinator(config, ready.space, ledger, engine, on_change, elapsed_s)
+        coordinator.check_folder, coordinator.retime = folder_held.check, retime
+        if retry and coordinator.lost:
+            control.retry(coordinator)
+        asked_to_stop.told = coordinator
+        coordinator.stopping = asked_to_stop.up  # a signal that came while all this was made ready
+        coordinator.work()
+    try:
+        rows = store.trial_rows(config.study)
+    except StudyError:  # the database went away for good: the status says so
+        rows = ()
+    return Outcome(coordinator.status, rows, url.render_as_string())
+
+
+class _Flag:
+    """What a signal sets: before the coordinator is there, and in it."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self.told: Coordinator | None = None
+
+    def __call__(self) -> None:
+        self.up = True
+        if self.told:
+            self.told.stopping = True
+
+
+@contextmanager
+def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
+    """Turn SIGINT, SIGTERM and SIGHUP into a request to stop, so that no write is cut in half."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _waited(held: ExitStack, config: SweepConfig, ours: Held, stop: _Flag, on_change: OnChange) -> SweepStatus | None:
+    """Wait for the sweep's turn; return its last status when it was stopped before that."""
+    try:
+        held.enter_context(turn(config.study, lambda names: _queue(config, names, ours, stop, on_change)))
+    except _Stopped:
+        status = SweepStatus(config.study, "stopped", config.trials, message="It was stopped before its turn.")
+        folder.write_status(status)
+        return status
+    return None
+
+
+def _queue(config: SweepConfig, names: list[str], held: Held, stop: _Flag, on_change: OnChange) -> None:
+    """Say that the sweep waits; raise when it was told to stop, or its folder is gone."""
+    held.check()
+    asked = commands.pending(config.study)
+    for command in asked:
+        commands.finish(config.study, command, "Stopped." if command.do == "stop" else "It had not begun.")
+    if stop.up or any(command.do == "stop" for command in asked):
+        raise _Stopped
+    words = f"Waits for '{names[-1]}' to end" + (f"; {len(names)} are before it." if len(names) > 1 else ".")
+    status = SweepStatus(config.study, "queued", config.trials, message=words, minutes=config.minutes)
+    folder.write_status(status)
+    on_change(status)
+
+
+@contextmanager
+def _refused_aloud(config: SweepConfig) -> Iterator[None]:
+    """Leave the reason in the status of a sweep that was started in the background and is refused before it begins."""
+    try:
+        yield
+    except PoolsearchError as error:
+        if folder.folder_of(config.study).is_dir() and folder.read_status(config.study).state in ("starting", "queued"):
+            with contextlib.suppress(OSError):
+                folder.write_status(SweepStatus(config.study, "failed", config.trials, message=str(error)))
+        raise
+
+
+@contextmanager
+def _unmade(home: Path) -> Iterator[list[Held]]:
+    """Remove the folder that a run made, and lists here, when the run is refused before anything is kept in it."""
+    made: list[Held] = []
+    try:
+        yield made
+    except BaseException:
+        if made and not (home / "config.toml").exists() and not (home / "study.db").exists() and not holder(home):
+            with contextlib.suppress(GoneError):
+                made[0].check()  # never one that someone else put in its place
+                shutil.rmtree(home, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _opened(config: SweepConfig, options: Options, data: str, resume: bool) -> Iterator[Ledger]:
+    """Yield the study for writing, after it was compared with the config and the data once more."""
+    ledger = Ledger(config, options)
+    try:
+        if not ledger.new:
+            checked_for_resume(ledger.existing(), config, data, resume)
+        if not ledger["data"]:
+            ledger["data"] = data
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _engine(options: Options, place: str, log: TextIO) -> Engine:
+    if options.engine == "ray":
+        from poolsearch.sweep.engines.cluster import RayEngine
+
+        return RayEngine(options.workers, place, options.address or "auto", options.gpu_model)
+    return LocalEngine(options.workers or devices.default_workers(place), place, log)

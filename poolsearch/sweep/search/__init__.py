@@ -1,0 +1,1 @@
+"""Which Plan is tried next, and which trials no other one beats."""

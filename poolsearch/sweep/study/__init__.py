@@ -1,0 +1,1 @@
+"""A study as it is kept: read, written, compared with a config."""

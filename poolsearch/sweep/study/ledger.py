@@ -1,0 +1,222 @@
+"""The study as its only writer sees it: every write is whole, may be repeated, and waits for a database that is gone.
+
+What a trial's attributes mean: `plan`, `seed`; `attempts` (stored before the trial is dispatched, so that one that
+brings its worker down is counted even when nobody is left to tell), and of these `deaths` of workers by the trial's own
+doing and `kills` from outside; `result` (in it the `environment`: versions, device, threads), or `kind`, `reason` and
+`environment` of a failure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from optuna.distributions import distribution_to_json
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from poolsearch import files
+from poolsearch.config import SweepConfig, parse, to_toml
+from poolsearch.errors import PoolsearchError, StudyError
+from poolsearch.sweep.engines.engine import FailureKind
+from poolsearch.sweep.folder.folder import Options, read_options, result_file
+from poolsearch.sweep.study import results
+from poolsearch.sweep.study.patience import Patience
+from poolsearch.sweep.study.storage import StudyLock, in_words, open_storage
+from poolsearch.sweep.study.store import Existing, Kept, kept, numbered, study_id, url_of
+from poolsearch.sweep.study.undamaged import COPY
+
+_TRIALS, _PARAMS, _ATTRIBUTES = (
+    models.BaseModel.metadata.tables[name] for name in ("trials", "trial_params", "trial_user_attributes")
+)
+_OF_ATTEMPTS = ("attempts", "deaths", "kills", "kind", "reason")  # attributes that a trial begun anew has no more
+_PART = 500  # trials
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """One study, opened for writing. `on_wait` hears, in words, what it waits for, and may raise to end the waiting."""
+
+    def __init__(self, config: SweepConfig, options: Options, on_wait: Callable[[str], None] = lambda words: None):
+        """Open the study of a config, made when new. Raises StudyError when the storage can't be used."""
+        self.study, self.on_wait = config.study, on_wait
+        self.url = url_of(config.study, options)
+        self.name = options.name or read_options(config.study).name or config.study
+        self._lock = StudyLock(self.url, self.name)
+        self._patience = Patience(self.url, self._lock)
+        self._alone = options.storage is None  # in a file of its own
+        try:
+            self._open(config)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, config: SweepConfig) -> None:
+        self._storage: RDBStorage = open_storage(self.url)
+        with in_words(self.url):
+            with self._storage.engine.connect() as connection:
+                found = study_id(connection, self.name, self._alone)
+                self._ids = numbered(connection, found) if found else {}
+            self.new = not self._ids  # also where its making was cut off before its first trial
+            if self.new and found:
+                self._storage.delete_study(found)
+            if self.new:
+                ways = [StudyDirection[way.upper()] for way in results.directions(config)]
+                found = self._storage.create_new_study(ways, self.name)
+            assert found is not None
+            self._id = found
+            if self.new:
+                self["config"] = to_toml(config)
+
+    # ---------------------------------------------------------------------------------------------------- the study
+
+    def __getitem__(self, name: str) -> Any:
+        """Return an attribute of the study, or None."""
+        try:
+            return self._patiently(lambda: self._storage.get_study_user_attrs(self._id).get(name))
+        except PoolsearchError:
+            raise
+        except (ValueError, RecursionError):
+            raise StudyError(f"The study is damaged: what it keeps, as {name}, is no JSON. {COPY}") from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._patiently(lambda: self._storage.set_study_user_attr(self._id, name, value))
+
+    def existing(self) -> Existing:
+        """Return what a config must agree with to go on with this study."""
+        ways = self._patiently(lambda: self._storage.get_study_directions(self._id))
+        text, done = self["config"], sum(trial.state == "COMPLETE" for trial in self.trials())
+        return Existing(
+            tuple(way.name.lower() for way in ways), parse(text) if text else None, self["data"], len(self._ids), done
+        )
+
+    def trials(self) -> Iterator[Kept]:
+        """Yield all trials as they are kept, read in parts: the figures of 10,000 at once take 60 MB."""
+        ids = list(self._ids.values())
+        for start in range(0, len(ids), _PART):
+
+            def read(part: list[int] = ids[start : start + _PART]) -> list[Kept]:
+                with self._storage.engine.connect() as connection:
+                    return list(kept(connection, self._id, ids[-1], part))
+
+            yield from self._patiently(read)
+
+    def keep(self) -> None:
+        """Make sure, every few seconds, that no other coordinator has the study. Raises BusyError when one has."""
+        self._patience.keep(self.on_wait)
+
+    # --------------------------------------------------------------------------------------------------- its trials
+
+    def add(self, trial: FrozenTrial) -> int:
+        """Return the number of a new trial. One transaction: it is there with all that names it, or not at all."""
+
+        number, tries = len(self._ids), 0
+
+        def write() -> int:
+            nonlocal tries
+            tries += 1
+            id = self._added_already(trial) if tries > 1 else None
+            self._ids[number] = self._insert(number, trial) if id is None else id
+            return number
+
+        return self._patiently(write)
+
+    def _insert(self, number: int, trial: FrozenTrial) -> int:
+        """Return the row id of a new trial, written as Optuna writes it.
+
+        In three statements, a fifth of the time: Optuna looks for the trial and flushes once a parameter. And not in
+        its five tries of its own, which write a trial twice when the answer to a commit is lost.
+        """
+        began = datetime.now()  # as Optuna does when it ends one; the script sets its clock to UTC
+        with self._storage.engine.begin() as connection:
+            values = {"study_id": self._id, "number": number, "state": trial.state, "datetime_start": began}
+            key = connection.execute(_TRIALS.insert().values(values)).inserted_primary_key
+            assert key is not None
+            id = int(key[0])
+            params = [
+                {
+                    "trial_id": id,
+                    "param_name": name,
+                    "param_value": each.to_internal_repr(trial.params[name]),
+                    "distribution_json": distribution_to_json(each),
+                }
+                for name, each in trial.distributions.items()
+            ]
+            said = [{"trial_id": id, "key": key, "value_json": json.dumps(v)} for key, v in trial.user_attrs.items()]
+            for table, rows in ((_PARAMS, params), (_ATTRIBUTES, said)):
+                if rows:
+                    connection.execute(table.insert(), rows)
+        return id
+
+    def _added_already(self, trial: FrozenTrial) -> int | None:
+        """Return the row id of a trial whose transaction was done although its answer was lost."""
+        with self._storage.engine.connect() as connection:
+            newer = kept(connection, self._id, max(self._ids.values(), default=-1))
+            return next((new.id for new in newer if new.attributes.get("plan") == trial.user_attrs["plan"]), None)
+
+    def note(self, number: int, name: str, value: Any) -> None:
+        """Keep something with a trial that has not ended."""
+        self._patiently(lambda: self._storage.set_trial_user_attr(self._ids[number], name, value))
+
+    def complete(self, number: int, values: list[float], result: dict[str, Any]) -> None:
+        """Keep the figures of a trial and end it. While the database is gone they are in a file."""
+        self._end(number, TrialState.COMPLETE, values, {"result": result})
+
+    def fail(self, number: int, kind: FailureKind, reason: str) -> None:
+        """End a trial without figures, with the reason."""
+        self._end(number, TrialState.FAIL, None, {"kind": kind, "reason": reason})
+
+    def reopen(self, numbers: Sequence[int]) -> None:
+        """Let trials that failed run again under their numbers, as if they had never begun. One transaction."""
+        ids = [self._ids[number] for number in numbers]
+
+        def write() -> None:
+            with self._storage.engine.begin() as connection:
+                ended = {"state": TrialState.RUNNING, "datetime_complete": None}
+                connection.execute(_TRIALS.update().where(_TRIALS.c.trial_id.in_(ids)).values(ended))
+                about = _ATTRIBUTES.c.trial_id.in_(ids)
+                connection.execute(_ATTRIBUTES.delete().where(about, _ATTRIBUTES.c.key.in_(_OF_ATTEMPTS)))
+
+        self._patiently(write)
+
+    def _end(self, number: int, state: TrialState, values: list[float] | None, said: dict[str, Any]) -> None:
+        def write() -> None:
+            try:
+                for name, value in said.items():
+                    self._storage.set_trial_user_attr(self._ids[number], name, value)
+                self._storage.set_trial_state_values(self._ids[number], state, values)
+            except UpdateFinishedTrialError:
+                pass  # done already: the answer to an earlier try was lost
+
+        def keep(words: str) -> None:
+            if state == TrialState.COMPLETE:
+                self.keep_on_disk(number, said["result"])
+            self.on_wait(words)
+
+        self._patiently(write, keep)
+        result_file(self.study, number).unlink(missing_ok=True)
+
+    def keep_on_disk(self, number: int, result: dict[str, Any]) -> None:
+        """Keep the figures of a trial in a file, for the database is gone: the next run tells them."""
+        path = result_file(self.study, number)
+        if not path.exists():
+            try:
+                path.parent.mkdir(exist_ok=True)
+                files.replace(path, json.dumps(result))
+            except OSError:
+                pass  # the disk is what is full: it is in memory still
+
+    def _patiently(self, action: Callable[[], T], on_wait: Callable[[str], None] | None = None) -> T:
+        return self._patience(action, on_wait or self.on_wait)
+
+    def close(self) -> None:
+        """Close the connections; SQLite then takes its write-ahead log into the file."""
+        self._lock.release()
+        self._storage.remove_session()
+        self._storage.engine.dispose()

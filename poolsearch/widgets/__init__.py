@@ -1,1 +1,0 @@
-"""Pickers that return values, variants that live in the URL, and the cached calls of the pages."""
