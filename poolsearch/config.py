@@ -9,16 +9,20 @@ import codecs
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from poolsearch import study_name
 from poolsearch.config_words import sentence
 from poolsearch.errors import ConfigError, shortened, unknown
+from poolsearch.objectives import OBJECTIVES, possible
 from poolsearch.plan.kinds import KINDS, same_as
 
-Objective = Literal["accuracy", "loss", "latency_ms"]
+if TYPE_CHECKING:
+    Objective = str
+else:
+    Objective = Literal[*OBJECTIVES]
 TRIALS_MOST = 100_000  # of one study
 _BYTES_MOST = 1_000_000  # of a config's text
 _TEXTS = ("study", "backbone", "data")  # keys whose value is a text, whatever it looks like
@@ -155,10 +159,13 @@ class SweepConfig(_Section):
 
     @field_validator("objectives")
     @classmethod
-    def _two(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
-        if sorted(o == "latency_ms" for o in objectives) != [False, True]:
+    def _can_be_traded(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
+        if not possible(objectives):
+            trained = " or ".join(name for name, one in OBJECTIVES.items() if one.trained)
+            costs = [name for name, one in OBJECTIVES.items() if not one.trained]
+            of_them = costs[0] if len(costs) == 1 else f"one or two of {', '.join(costs)}"
             raise ValueError(
-                f"Objectives are one of accuracy or loss, and latency_ms; got {', '.join(objectives) or 'none'}. "
+                f"Objectives are one of {trained}, and {of_them}; got {', '.join(objectives) or 'none'}. "
                 'Write it as in objectives = ["accuracy", "latency_ms"].'
             )
         return objectives

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from poolsearch.errors import shortened, unknown
+from poolsearch.objectives import OBJECTIVES
 
 _TOP = "the config"
 _KEYS = {  # what others call a key -> what it is called here
@@ -34,8 +35,7 @@ _KEYS = {  # what others call a key -> what it is called here
     "n_images": "images", "noise": "salt", "size": "canvas", "iterations": "calls", "repeats": "calls",
 }  # fmt: skip
 _VALUES = {  # what others call a value that is one of a few words
-    "acc": "accuracy", "top1": "accuracy", "top-1": "accuracy", "val_accuracy": "accuracy", "val_acc": "accuracy",
-    "val_loss": "loss", "latency": "latency_ms", "speed": "latency_ms", "time": "latency_ms", "runtime": "latency_ms",
+    **{synonym: name for name, objective in OBJECTIVES.items() for synonym in objective.synonyms},
     "fp32": "float32", "float": "float32", "full": "float32", "bf16": "bfloat16", "half": "bfloat16",
     "fp16": "bfloat16", "float16": "bfloat16", "mixed": "bfloat16", "amp": "bfloat16",
 }  # fmt: skip

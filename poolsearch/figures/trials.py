@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from poolsearch.figures.network import blank, empty, palette
-from poolsearch.objectives import USUAL, Objective, axes
+from poolsearch.objectives import USUAL, Objective, axes, third
 from poolsearch.records.sweep import TrialRow
 from poolsearch.sweep.search.front import front
 
@@ -29,28 +30,37 @@ def pareto(
     height: int = 430,
     objectives: Sequence[str] = USUAL,
 ) -> go.Figure:
-    """Return latency against the sweep's other objective: the front as steps, beaten trials as rings, the published
+    """Return what networks cost against how well they do: the front as steps, beaten trials as rings, the published
     network a diamond.
 
-    Bars show the 95 % interval of the median. Every point carries its trial number as customdata. A front in more than
-    two figures has no steps: seen in two of them it is no staircase.
+    Bars show the 95 % interval of a median latency. Every point carries its trial number as customdata. A front in
+    three figures has no steps, for seen in two of them it is no staircase: its colours show the third.
     """
     colours, along = palette(dark), axes(objectives)
     figure = blank("", height, dark)
     done = [row for row in rows if all(objective.of(row) is not None for objective in along)]
     if not done:
         return empty(figure, "No finished trials yet.")
-    best = front(done)
+    best = _along(front(done), along[0])
     if len(objectives) == 2:
         _steps(figure, best, along, colours)
     grey = {"symbol": "circle-open", "size": 11, "color": colours["grey"], "line": {"width": 2}}
     diamond = {"symbol": "diamond-open", "size": 22, "color": colours["a"], "line": {"width": 3}}
     _points(figure, "Beaten", [row for row in done if not row.on_front], along, chosen, grey)
-    _points(figure, "On the front", best, along, chosen, {"symbol": "circle", "size": 15, "color": colours["b"]})
+    colour = third(objectives)
+    full: dict[str, Any] = {"symbol": "circle", "size": 15, "color": colours["b"]}
+    if colour:
+        full |= {"color": [colour.scaled(row) for row in best], "colorscale": "Viridis", "showscale": True}
+        full |= {"colorbar": {"title": {"text": colour.column, "side": "right"}, "thickness": 12}}
+    _points(figure, "On the front", best, along, chosen, full)
     _points(figure, "Published network", [row for row in done if row.published], along, chosen, diamond)
     _axes(figure, done, along)
     figure.update_layout(clickmode="event+select", hovermode="closest", uirevision="keep")
     return figure
+
+
+def _along(rows: Sequence[TrialRow], cost: Objective) -> list[TrialRow]:
+    return sorted(rows, key=lambda row: cost.of(row) or 0.0)
 
 
 def pareto_ranges(rows: Sequence[TrialRow], along: Axes | None = None) -> tuple[list[float], list[float]]:
@@ -60,7 +70,7 @@ def pareto_ranges(rows: Sequence[TrialRow], along: Axes | None = None) -> tuple[
     up = [value for row in rows if (value := y.of(row)) is not None]
     wide, tall = max(max(across) - min(across), 0.1 * max(across)), max(max(up) - min(up), 0.02)
     most = max(up) + 0.1 * tall
-    top = min(1.005, most) if y.field == "accuracy" else most
+    top = min(1.005 * y.high, most) if y.full_scale else most
     return [max(0.0, min(across) - 0.1 * wide), max(across) + 0.08 * wide], [max(0.0, min(up) - 0.08 * tall), top]
 
 
@@ -92,9 +102,10 @@ def _points(
     numbers = [row.number for row in rows]
     selected = [numbers.index(chosen)] if chosen in numbers else ([] if chosen is not None else None)
     errors = None
-    if rows and name != "Published network":
+    if rows and name != "Published network" and along[0].name == "latency_ms":
         errors = {
-            "type": "data", "symmetric": False, "thickness": 1, "width": 0, "color": marker["color"],
+            "type": "data", "symmetric": False, "thickness": 1, "width": 0,
+            "color": colour if isinstance(colour := marker["color"], str) else None,
             "array": [(row.latency_high_ms or 0) - (row.latency_ms or 0) for row in rows],
             "arrayminus": [(row.latency_ms or 0) - (row.latency_low_ms or 0) for row in rows],
         }  # fmt: skip
@@ -124,7 +135,7 @@ def fronts(
     marks = list(zip(_DARK if dark else _LIGHT, _SYMBOLS, _DASHES, strict=True))
     finished: list[TrialRow] = []
     for (name, rows), (colour, symbol, dash) in zip(named, marks, strict=False):
-        best = front(rows)
+        best = _along(front(rows), along[0])
         finished += best
         if not best:
             continue

@@ -31,7 +31,7 @@ def chart() -> None:
         if chosen is None:
             st.caption("Click a point to open its trial.")
         else:
-            pareto.trial(study, chosen, rows)
+            pareto.trial(study, chosen, rows, objectives)
             curve = trial_figures.learning_curve(chosen, variants.dark())
             variants.chart(curve, "curve", "Learning curve of the open trial")
 

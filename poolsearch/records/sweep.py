@@ -34,6 +34,7 @@ class TrialRow:
     latency_ms: float | None = None
     latency_low_ms: float | None = None  # 95 % interval of the median
     latency_high_ms: float | None = None
+    costs: tuple[tuple[str, float], ...] = ()  # what follows from the Plan alone: (objective, value)
     seconds: float | None = None
     cpu_seconds: float | None = None
     seed: int = 0

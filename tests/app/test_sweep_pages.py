@@ -597,7 +597,7 @@ def test_the_most_accurate_of_a_sweep_is_looked_for_among_all_its_trials(tiny):
     study(tiny, figures=[(0.9, 3.0, 1.2), (0.8, 2.0, 0.9)])
     status, rows = folder.read_status("tiny"), mark_front(store.trial_rows("tiny"), ("loss", "latency_ms"))
     lines = {line[" "]: line["tiny"] for line in sweep_shelf.best_figures([("tiny", status, rows)])}
-    assert lines["most accurate"] == "90.0 %, 3.00 ms (trial 0)"
+    assert lines["best accuracy"] == "90.0 %, 3.00 ms (trial 0)"
     assert lines["fastest"] == "80.0 %, 2.00 ms (trial 1)"
 
 

@@ -58,7 +58,7 @@ def wide(tiny):
         (figures(accuracy=1.2), "The accuracy can't be 1.2."),
         (figures(loss=None), "The loss can't be None."),
         (figures(ms=0), "The latency can't be 0 ms."),
-        ({"accuracy": 0.9}, "The worker's answer lacks the accuracy, the loss or the latency."),
+        ({"accuracy": 0.9}, "The worker's answer lacks one of these: accuracy, loss, latency_ms."),
     ],
 )
 def test_figures_that_cannot_be_are_a_failure_and_never_on_the_front(tiny, result, reason):

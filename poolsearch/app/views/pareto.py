@@ -13,7 +13,7 @@ from poolsearch.app.controls.variants import open_as
 from poolsearch.app.views.sweeps.view import choose_sweep
 from poolsearch.app.views.sweeps.watch import is_alive
 from poolsearch.errors import PoolsearchError
-from poolsearch.objectives import OBJECTIVES, USUAL, axes
+from poolsearch.objectives import OBJECTIVES, USUAL
 from poolsearch.plan import Plan
 from poolsearch.plan.kinds import KINDS
 from poolsearch.records.sweep import TrialRow
@@ -48,12 +48,12 @@ def rows_and_words(study: str) -> tuple[tuple[TrialRow, ...], str, tuple[str, ..
         return rows, words, config.objectives
     best = sum(row.on_front for row in rows)
     timing = f"{config.latency.calls} calls, batch {config.latency.batch}, one thread"
-    figure = axes(config.objectives)[1]
-    meant = {"accuracy": "top-1", "loss": "mean cross-entropy"}[figure.field]
-    words = (
-        f"{best} of {len(done)} trials are on the front. Latency: median of {timing}, "
-        f"its 95 % interval as bars. {figure.label}: {meant} on validation images, seed {config.seed}."
-    )
+    traded = [OBJECTIVES[name] for name in config.objectives]
+    meanings = {one.name: f"{one.label}: {one.meaning}" for one in traded}
+    meanings["latency_ms"] = f"Latency: median of {timing}, its 95 % interval as bars"
+    costs = [f"{meanings[one.name]}." for one in traded if not one.trained]
+    trained = [f"{meanings[one.name]}, seed {config.seed}." for one in traded if one.trained]
+    words = " ".join([f"{best} of {len(done)} trials are on the front.", *costs, *trained])
     return rows, words, config.objectives
 
 
@@ -75,7 +75,7 @@ def picked() -> None:
         st.query_params["trial"] = str(data[0] if isinstance(data, list | tuple) else data)
 
 
-def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
+def trial(study: str, row: TrialRow, rows: Sequence[TrialRow], objectives: Sequence[str] = USUAL) -> None:
     """Draw one trial: what stands where, what came out, and the ways to have it in hand."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(f"Trial {row.number}", width="content", anchor=False)
@@ -85,14 +85,13 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow]) -> None:
             "on the front" if row.on_front else "beaten" if row.state == "complete" else row.state,
             color="orange" if row.on_front else "red" if row.state == "failed" else "gray",
         )
+    shown = {*objectives, "accuracy", "loss", "latency_ms"}  # these three, every trial has
     with st.container(horizontal=True):
-        st.metric(
-            "Accuracy",
-            OBJECTIVES["accuracy"].shown(row.accuracy),
-            help=None if row.test_accuracy is None else f"{100 * row.test_accuracy:.1f} % on the test images",
-        )
-        st.metric("Loss", OBJECTIVES["loss"].shown(row.loss), help="mean cross-entropy on the validation images")
-        st.metric("Latency", OBJECTIVES["latency_ms"].shown(row.latency_ms))
+        for name, one in OBJECTIVES.items():
+            if name in shown:
+                tested = name == "accuracy" and row.test_accuracy is not None
+                more = f"; {one.shown(row.test_accuracy)} on the test images" if tested else ""
+                st.metric(one.label, one.shown(one.of(row)), help=f"{one.meaning}{more}")
         st.metric("Trained in", "–" if row.seconds is None else duration(row.seconds))
     if row.reason:
         st.warning(as_text(row.reason), title=f"It failed: {as_text(row.kind)}" if row.kind else "It failed")

@@ -74,7 +74,7 @@ def _import_all() -> None:
     """Import what a trial needs before the first job, so that a job's time is its own."""
     from poolsearch import training  # noqa: F401
     from poolsearch.data import datasets
-    from poolsearch.measure import latency  # noqa: F401
+    from poolsearch.measure import cost, latency  # noqa: F401
 
     datasets.scans()
 
@@ -143,8 +143,10 @@ def run_trial(
 ) -> dict[str, Any]:
     """Return the figures of one trial: trained, tested, timed beside the published network."""
     from poolsearch import config
+    from poolsearch.measure.cost import layer_rows, totals
     from poolsearch.measure.latency import latencies
     from poolsearch.modelfiles import checkpoint
+    from poolsearch.objectives import costs_of
     from poolsearch.plan import Plan
 
     settings, plan, seed = config.parse(job["config"]), Plan.parse(job["plan"]), int(job["seed"])
@@ -154,7 +156,8 @@ def run_trial(
         timed = latencies((plan, plan.published), timing.batch, timing.calls, device, classes, seed)
     if job.get("weights"):
         checkpoint.save(model, plan, classes, Path(job["weights"]))
-    return {**learned, "latency": _figures(timed[0]), "published_ms": timed[1].ms}
+    costs = costs_of(totals(layer_rows(plan)))
+    return {**learned, "latency": _figures(timed[0]), "published_ms": timed[1].ms, "costs": costs}
 
 
 def train_plan(

@@ -18,6 +18,7 @@ from poolsearch import devices, files
 from poolsearch.config import SweepConfig
 from poolsearch.data import datasets
 from poolsearch.errors import GoneError, PoolsearchError, StudyError
+from poolsearch.objectives import OBJECTIVES
 from poolsearch.records.sweep import SweepStatus, TrialRow
 from poolsearch.sweep.engines.engine import Engine
 from poolsearch.sweep.engines.local import LocalEngine
@@ -62,10 +63,8 @@ def _brief(row: TrialRow) -> dict[str, Any]:
     return {
         "trial": row.number,
         "plan": str(row.plan),
-        "accuracy": row.accuracy,
-        "loss": row.loss,
+        **{name: objective.of(row) for name, objective in OBJECTIVES.items()},
         "test_accuracy": row.test_accuracy,
-        "latency_ms": row.latency_ms,
     }
 
 

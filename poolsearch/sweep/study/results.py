@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 from poolsearch.config import SweepConfig
@@ -20,16 +19,13 @@ def values(result: dict[str, Any], config: SweepConfig) -> list[float]:
 
     Raises TrialFailed for figures that can't be: they would sit on the front for ever (Optuna takes infinity).
     """
+    asked = dict.fromkeys((*(name for name, one in OBJECTIVES.items() if not one.of_totals), *config.objectives))
     try:
-        figures = {"accuracy": result["accuracy"], "loss": result["loss"], "latency_ms": result["latency"]["ms"]}
+        figures = {name: OBJECTIVES[name].in_result(result) for name in asked}
     except (KeyError, TypeError):
-        raise TrialFailed("The worker's answer lacks the accuracy, the loss or the latency.") from None
-    for name, (low, high, unit) in _RANGES.items():
-        value = figures[name]
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or not low <= value <= high or (name == "latency_ms" and value == 0):
-            raise TrialFailed(f"The {name.removesuffix('_ms')} can't be {value!r}{unit}.")
-    return [float(figures[name]) for name in config.objectives]
-
-
-_RANGES = {"accuracy": (0.0, 1.0, ""), "loss": (0.0, math.inf, ""), "latency_ms": (0.0, math.inf, " ms")}
+        raise TrialFailed(f"The worker's answer lacks one of these: {', '.join(asked)}.") from None
+    for name, value in figures.items():
+        if not OBJECTIVES[name].allows(value):
+            unit = OBJECTIVES[name].unit if OBJECTIVES[name].scale == 1 else ""
+            raise TrialFailed(f"The {OBJECTIVES[name].label.lower()} can't be {value!r}{unit and f' {unit}'}.")
+    return [float(figures[name]) for name in config.objectives]  # type: ignore[arg-type]  # allowed: a number

@@ -283,6 +283,7 @@ def _row(trial: Kept) -> TrialRow:
         accuracy=result.get("accuracy"),
         loss=result.get("loss"),
         test_accuracy=result.get("test_accuracy"),
+        costs=tuple(result.get("costs", {}).items()),
         seconds=result.get("seconds"),
         cpu_seconds=result.get("cpu_seconds"),
         seed=said.get("seed", 0),

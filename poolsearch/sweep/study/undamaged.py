@@ -31,6 +31,7 @@ class _Result(BaseModel):
     seconds: float | None = None
     cpu_seconds: float | None = None
     latency: _Timing | None = None
+    costs: dict[str, float] = {}
     curve: list[dict[str, float]] = []
 
 

@@ -15,7 +15,7 @@ from poolsearch.app.controls.variants import chart, dark
 from poolsearch.app.views.sweeps.watch import BROKEN, STATES
 from poolsearch.errors import PoolsearchError
 from poolsearch.figures.trials import MOST_FRONTS, fronts
-from poolsearch.objectives import OBJECTIVES, USUAL
+from poolsearch.objectives import OBJECTIVES, USUAL, Objective
 from poolsearch.records.sweep import SweepStatus, TrialRow
 from poolsearch.sweep.folder import folder
 from poolsearch.sweep.search.front import mark_front
@@ -41,14 +41,13 @@ def shelf(names: Sequence[str]) -> None:
         column_config={
             "state": columns.TextColumn("state", width=85),
             "trials": columns.TextColumn("trials", width=75),
-            "accuracy": columns.NumberColumn("best, %", format="%.1f", width=65, help="The best accuracy."),
-            "fastest": columns.NumberColumn("fastest, ms", format="%.2f", width=82),
+            **{name: _best_column(OBJECTIVES[name]) for name in USUAL},
             "started": columns.DatetimeColumn("last start", format="MM-DD HH:mm", width=90),
             "duration": columns.TextColumn("duration", width=80),
             "backbone": columns.TextColumn("backbone", width=120),
             "data": columns.TextColumn("data", width=108),
         },
-        column_order=("sweep", "state", "trials", "accuracy", "fastest", "duration", "started", "backbone", "data"),
+        column_order=("sweep", "state", "trials", *USUAL, "duration", "started", "backbone", "data"),
     )
     chosen = [names[place] for place in table.selection.rows if place < len(names)]
     links.write("marked", chosen)
@@ -78,8 +77,18 @@ def line_of(name: str) -> dict[str, Any]:
     try:
         return _line(name, _stamp(name))
     except PoolsearchError as error:
-        empty = dict.fromkeys(("backbone", "data", "trials", "accuracy", "fastest", "started", "duration"))
+        empty = dict.fromkeys(("backbone", "data", "trials", *USUAL, "started", "duration"))
         return {"sweep": name, "state": BROKEN[0], **empty, "problem": str(error)}
+
+
+def best_of_usual(rows: Sequence[TrialRow]) -> dict[str, TrialRow | None]:
+    """Return the best trial in each of the usual objectives, by objective."""
+    return {name: OBJECTIVES[name].best_of(rows) for name in USUAL}
+
+
+def _best_column(one: Objective) -> Any:
+    title = f"{one.best.lower().removesuffix(one.label.lower()).strip()}, {one.unit}"
+    return st.column_config.NumberColumn(title, format=f"%.{one.digits}f", width=82, help=f"{one.best}, {one.meaning}.")
 
 
 def _stamp(name: str) -> tuple[int, ...]:
@@ -101,8 +110,7 @@ def _line(name: str, stamp: tuple[int, ...]) -> dict[str, Any]:
         "backbone": config.backbone,
         "data": config.data,
         "trials": f"{status.ended}" if config.minutes else f"{status.ended} of {most}",
-        "accuracy": max((100 * row.accuracy for row in done if row.accuracy is not None), default=None),
-        "fastest": min((row.latency_ms for row in done if row.latency_ms is not None), default=None),
+        **{name: best and OBJECTIVES[name].scaled(best) for name, best in best_of_usual(done).items()},
         "started": datetime.fromtimestamp(_last_start(name)),
         "duration": duration(status.elapsed_s),
         "problem": "",
@@ -232,8 +240,7 @@ def best_figures(sweeps: Sequence[tuple[str, SweepStatus, Sequence[TrialRow]]]) 
             "trials complete",
             "trials failed",
             "trials cancelled",
-            "most accurate",
-            "fastest",
+            *(OBJECTIVES[name].best.lower() for name in USUAL),
             "published network",
             "elapsed",
         )
@@ -245,8 +252,7 @@ def best_figures(sweeps: Sequence[tuple[str, SweepStatus, Sequence[TrialRow]]]) 
             str(status.complete),
             str(status.failed),
             str(status.cancelled),
-            _in_words(OBJECTIVES["accuracy"].best_of(done)),
-            _in_words(OBJECTIVES["latency_ms"].best_of(done)),
+            *(_in_words(best) for best in best_of_usual(done).values()),
             _in_words(published),
             duration(status.elapsed_s),
         )
@@ -256,7 +262,7 @@ def best_figures(sweeps: Sequence[tuple[str, SweepStatus, Sequence[TrialRow]]]) 
 
 
 def _in_words(row: TrialRow | None) -> str:
-    if row is None or row.accuracy is None or row.latency_ms is None:
+    if row is None:
         return "–"
     figures = (OBJECTIVES[name].shown(OBJECTIVES[name].of(row)) for name in USUAL)
     return f"{', '.join(figures)} (trial {row.number})"

@@ -13,13 +13,14 @@ import streamlit as st
 from poolsearch.app.controls.cached import rows_of
 from poolsearch.app.views.sweeps import orders
 from poolsearch.errors import PoolsearchError
-from poolsearch.objectives import USUAL
+from poolsearch.objectives import OBJECTIVES, USUAL, Objective
 from poolsearch.records.sweep import SweepStatus, TrialRow
 from poolsearch.sweep.running import launch
 from poolsearch.units import csv_text, duration
 
-_SHOWN = 100  # the newest: each look sends the whole table to the browser
-_NAMES = tuple(field.name for field in fields(TrialRow) if field.name not in ("plan", "curve"))
+_NEWEST = 100  # the newest: each look sends the whole table to the browser
+_NAMES = tuple(field.name for field in fields(TrialRow) if field.name not in ("plan", "curve", "costs"))
+_COSTS = tuple(name for name, one in OBJECTIVES.items() if one.of_totals)
 
 
 def table_rows(
@@ -27,10 +28,10 @@ def table_rows(
 ) -> list[dict[str, Any]]:
     """Return the newest trials as lines of a table; those at work have the learning curve that they have so far.
 
-    A figure other than accuracy and latency has a column where the sweep trades it.
+    A figure other than the usual two has a column where the sweep trades it.
     """
     at_work = {trial.number: trial for trial in status.running}
-    begun = sorted((row for row in rows if row.state != "waiting"), key=lambda row: -row.number)[:_SHOWN]
+    begun = sorted((row for row in rows if row.state != "waiting"), key=lambda row: -row.number)[:_NEWEST]
     lines = []
     for row in begun:
         now = at_work.get(row.number)
@@ -42,14 +43,25 @@ def table_rows(
             {
                 "trial": row.number,
                 "state": state,
-                "accuracy, %": None if row.accuracy is None else 100 * row.accuracy,
-                "latency, ms": row.latency_ms,
-                **({"loss": row.loss} if "loss" in objectives else {}),
+                **{one.column: one.scaled(row) for one in _shown(objectives)},
                 "learning": [epoch.accuracy for epoch in curve] or None,
                 "changes": row.reason or str(row.plan).partition(": ")[2] or "none: the published network",
             }
         )
     return lines
+
+
+def _shown(objectives: Sequence[str]) -> list[Objective]:
+    return [OBJECTIVES[name] for name in dict.fromkeys((*USUAL, *objectives))]
+
+
+def _column(one: Objective) -> Any:
+    """Return how a table shows an objective: as a bar where it has a full scale, else as a number."""
+    written, config = f"%.{one.digits}f", st.column_config
+    if one.full_scale:
+        low, high = one.scale * one.low, one.scale * one.high
+        return config.ProgressColumn(one.column, format=written, min_value=low, max_value=high, width=150)
+    return config.NumberColumn(one.column, format=written, width=20 + 7 * len(one.column))
 
 
 def trials(status: SweepStatus, rows: Sequence[TrialRow], objectives: Sequence[str] = USUAL) -> None:
@@ -68,15 +80,13 @@ def trials(status: SweepStatus, rows: Sequence[TrialRow], objectives: Sequence[s
         column_config={
             "trial": config.NumberColumn("trial", width=60),
             "state": config.TextColumn("state", width=125),
-            "accuracy, %": config.ProgressColumn("accuracy, %", format="%.1f", min_value=0, max_value=100, width=150),
-            "latency, ms": config.NumberColumn("latency, ms", format="%.2f", width=90),
-            "loss": config.NumberColumn("loss", format="%.3f", width=70),
+            **{one.column: _column(one) for one in _shown(objectives)},
             "learning": config.LineChartColumn("learning", y_min=0, y_max=1, width=110),
             "changes": config.TextColumn("changes", width="medium"),
         },
     )
-    if len(rows) > len(lines) == _SHOWN:
-        st.caption(f"The newest {_SHOWN} of {len(rows)} trials. All are in the files below.")
+    if len(rows) > len(lines) == _NEWEST:
+        st.caption(f"The newest {_NEWEST} of {len(rows)} trials. All are in the files below.")
 
 
 def _nothing_yet(status: SweepStatus) -> str:
@@ -101,7 +111,7 @@ def failures(rows: Sequence[TrialRow]) -> None:
             "attempts": row.attempts,
             "changes": str(row.plan).partition(": ")[2] or "none: the published network",
         }
-        for row in failed[-_SHOWN:]
+        for row in failed[-_NEWEST:]
     ]
     config = st.column_config
     widths = {"trial": 60, "kind": 90, "reason": "large", "attempts": 80, "changes": "large"}
@@ -109,19 +119,21 @@ def failures(rows: Sequence[TrialRow]) -> None:
     st.dataframe(lines, hide_index=True, key="failures", column_config=columns)
 
 
+def _figures(row: TrialRow) -> dict[str, Any]:
+    """Return what a file holds of a trial beside its Plan and curve, also the objectives that follow from its Plan."""
+    return {name: getattr(row, name) for name in _NAMES} | {name: OBJECTIVES[name].of(row) for name in _COSTS}
+
+
 def as_csv(rows: Sequence[TrialRow]) -> str:
     """Return the trials as CSV, one line each, with the learning curve left out."""
-    return csv_text([*_NAMES, "plan"], [[*(getattr(row, name) for name in _NAMES), str(row.plan)] for row in rows])
+    return csv_text([*_NAMES, *_COSTS, "plan"], [[*_figures(row).values(), str(row.plan)] for row in rows])
 
 
 def as_json(rows: Sequence[TrialRow]) -> str:
     """Return the trials as JSON, a list of objects, each with its learning curve."""
     curves = ([vars(epoch) for epoch in row.curve] for row in rows)
     return json.dumps(
-        [
-            {**{name: getattr(row, name) for name in _NAMES}, "plan": str(row.plan), "curve": curve}
-            for row, curve in zip(rows, curves, strict=True)
-        ],
+        [{**_figures(row), "plan": str(row.plan), "curve": curve} for row, curve in zip(rows, curves, strict=True)],
         indent=1,
     )
 
