@@ -116,6 +116,16 @@ OBJECTIVES: dict[str, Objective] = {
             unit="ms",
             synonyms=("latency", "speed", "time", "runtime"),
         ),
+        Objective(
+            "peak_mib",
+            "Peak memory",
+            "Smallest peak",
+            "all activations that are needed at once, of one image at inference in float32",
+            zero=False,
+            unit="MiB",
+            synonyms=("peak", "memory", "peak_bytes", "peak_memory", "activation_memory"),
+            of_totals=lambda totals: totals.peak_bytes / 2**20,
+        ),
     )
 }
 USUAL = ("accuracy", "latency_ms")
