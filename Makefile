@@ -25,6 +25,8 @@ check: lint types test
 lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund && npm run --silent lint; \
+	  else echo "node is not installed: the scripts of the pages are not linted"; fi
 
 types: .venv/dev
 	$(BIN)/mypy
