@@ -9,7 +9,7 @@ PORT ?= 8501
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: app test sweep check lint types browser faults slow clean python
+.PHONY: app test sweep check lint types browser faults mutants slow clean python
 
 app: .venv/app
 	$(BIN)/python -m poolsearch serve --port $(PORT)
@@ -33,6 +33,9 @@ types: .venv/dev
 
 browser: .venv/dev
 	$(BIN)/python -m pytest -m browser
+
+mutants: .venv/dev
+	$(BIN)/python tests/mutants.py
 
 faults: .venv/cluster
 	$(BIN)/python -m pytest -m "faults or slow"

@@ -6,6 +6,7 @@ Covers pictures of (H, W), signals of (1, L), and, for poolings across channels,
 from __future__ import annotations
 
 from itertools import product
+from math import ceil, floor
 
 from poolsearch.plan import PoolSpec
 from poolsearch.plan.kinds import KINDS
@@ -47,6 +48,8 @@ def _along(spec: PoolSpec, sizes: tuple[int, ...]) -> list[list[range]]:
         return [[range(size)] * out for size, out in zip(sizes, outputs, strict=True)]
     if kind.reduces == "bins" or spec.kind == "area":
         return [_bins(size, out) for size, out in zip(sizes, outputs, strict=True)]
+    if kind.sees == "triangle":
+        return [[_under_triangle(size / out, i) for i in range(out)] for size, out in zip(sizes, outputs, strict=True)]
     win = window(spec, sizes)
     if kind.reduces == "ratio":
         return [_uneven(*values) for values in zip(sizes, outputs, win.kernel, strict=True)]
@@ -62,6 +65,15 @@ def _along(spec: PoolSpec, sizes: tuple[int, ...]) -> list[list[range]]:
 
 def _bins(size: int, out: int) -> list[range]:
     return [range(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]
+
+
+def _under_triangle(scale: float, index: int) -> range:
+    """Return the pixels that weigh anything in a resized one: nearer to its centre than the triangle is half wide.
+
+    The scale is what torch takes, pixels that come in to each that goes out: 4 for 8 to 2 pixels, also at a stride of 3.
+    """
+    centre = (index + 0.5) * scale - 0.5
+    return range(floor(centre - scale) + 1, ceil(centre + scale))
 
 
 def _uneven(size: int, out: int, kernel: int) -> list[range]:

@@ -38,6 +38,12 @@ def test_tensorflow_starts_its_windows_a_pixel_later():
     assert found["ONNX"].differs == ()
 
 
+def test_an_average_never_counts_the_padding_of_same():
+    found = rows("avg k3 s2 p1")
+    assert np.array(found["TensorFlow"].values).tolist() == np.ones((4, 4)).tolist()  # counted, the last row were 2/3
+    assert "is never counted" in found["TensorFlow"].rule
+
+
 def test_without_padding_all_three_agree():
     assert all(one.differs == () for one in rows("avg k2 s2", RAMP).values())
 

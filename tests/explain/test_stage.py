@@ -15,6 +15,7 @@ SPECS = [
     "avg k3 s2 p1 ceil", "avg k3 s2 p1 divisor=4", "lp k2 s2", "lp k3 s2 p1 norm=3", "lse k2 s2", "lse k3 s2 p1 r=2",
     "soft k2 s2", "soft k3 s2 p1 beta=5", "gem-window k2 s2", "gem-window k3 s2 p1", "mixed k2 s2 alpha=0.3",
     "stochastic k2 s2", "stochastic k3 s2 p1", "fractional-max k2 ratio=0.7", "mixed-learned k2 s2",
+    "fractional-max k3 ratio=0.4", "resize s3",
     "gated k3 s2 p1", "lip k3 s2 p1", "conv k3 s2 p1", "conv-depthwise k2 s2", "conv-blur k2 s2", "space-to-depth s3",
     "avg-conv k2 s2", "blur k3 s2 p1", "blur k5 s2 p2", "max-blur k3 s2 p1", "area s2", "area s3", "resize s2",
     "spectral s2", "wavelet k4 s2 p1", "aps s2", "aps s3", "subsample s3", "min k2 s2", "min k2 s2 d2", "median k2 s2",

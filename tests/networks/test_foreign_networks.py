@@ -283,3 +283,18 @@ def test_what_only_the_second_output_comes_from_is_no_auxiliary_head(opened):
 def test_copied_python_pools_maps_with_the_channels_last_too(opened):
     plan = opened("last-copied", lambda: Last(Means()))
     assert ", True, True)" in as_python(Plan.parse(f"{plan}: head=global-max"))
+
+
+class Doubled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return (x + x).mean((2, 3))
+
+
+def test_a_map_that_is_added_to_itself_is_read_once(opened):
+    rows = {row.op: row for row in layer_rows(opened("doubled", Doubled))}
+    assert rows["add"].read_bytes == rows["add"].written_bytes == 4 * 4 * 8 * 8  # 4 channels of 8x8, 4 bytes each

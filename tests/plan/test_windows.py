@@ -122,3 +122,10 @@ def test_what_the_first_output_sees_is_where_its_gradient_goes(text, first, last
     seen = x.grad.abs().sum((0, 1)).nonzero().flatten()
     assert seen.min() >= 2 * field.jump + first
     assert seen.max() <= 2 * field.jump + last
+
+
+@pytest.mark.parametrize(("stride", "pixels", "first"), [(2, 4, -1), (3, 5, -1), (4, 8, -2), (5, 9, -2)])
+def test_a_resized_pixel_sees_from_the_block_before_to_the_block_behind(stride, pixels, first):
+    """The triangle of anti-aliased resizing is 2 s wide; at an odd s its two outermost pixels weigh nothing."""
+    field = seen_through(PoolSpec.parse(f"resize s{stride}"), Field(), (60, 60))
+    assert (field.pixels, field.low, field.jump) == (pixels, first, stride)

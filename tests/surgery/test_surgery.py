@@ -18,7 +18,7 @@ from poolsearch.plan import Plan, PoolSpec
 from poolsearch.plan.kinds import ADAPTIVE, HEADS, KINDS, WIDE
 from poolsearch.plan.windows import Window
 from poolsearch.pooling import build as build_pooling
-from poolsearch.surgery import check, find_sites, possible_kinds, rebuild, replayed
+from poolsearch.surgery import check, edits, find_sites, possible_kinds, rebuild, replayed
 from poolsearch.surgery.checking import untrainable
 from poolsearch.surgery.proving import prove
 from poolsearch.surgery.record import record, record_calls
@@ -482,3 +482,25 @@ def test_a_changed_network_compiles_into_one_graph_and_exports(text):
         compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
         assert torch.allclose(compiled(x), expected, atol=1e-5)
         assert torch.allclose(torch.export.export(model, (x,)).module()(x), expected, atol=1e-5)
+
+
+def test_an_odd_pixel_of_padding_stands_at_the_same_end_of_the_shortcut():
+    """Both branches of a residual stage pad one pixel at the end: padded elsewhere, their windows would not line up."""
+    poolings = {
+        edit.path: edit.spec.padding
+        for edit in edits(Plan.parse("resnet18/3x64x64: layer2=max k2 s2 p0:1"))
+        if hasattr(edit, "side")
+    }
+    assert poolings == {"layer2.0.conv2": ((0, 1),), "layer2.0.downsample.0": ((0, 1),)}
+
+
+def test_two_edits_side_by_side_are_each_in_their_place():
+    """The pooling behind the first convolution stands right before the max pooling, which is another one now, too."""
+    rows = layer_rows("resnet18/3x64x64: conv1=avg k3 s2 p1; stem=avg k2 s2")
+    assert [(row.path, row.op, row.shape) for row in rows[:5]] == [
+        ("conv1", "conv k7 s1 p3", (64, 64, 64)),
+        ("bn1", "norm", (64, 64, 64)),
+        ("relu", "relu", (64, 64, 64)),
+        ("relu.pooling", "avg k3 s2 p1", (64, 32, 32)),
+        ("maxpool", "avg k2 s2", (64, 16, 16)),
+    ]
