@@ -70,7 +70,7 @@ def _bins(size: int, out: int) -> list[range]:
 def _under_triangle(scale: float, index: int) -> range:
     """Return the pixels that weigh anything in a resized one: nearer to its centre than the triangle is half wide.
 
-    The scale is what torch takes, pixels that come in to each that goes out: 4 for 8 to 2 pixels, also at a stride of 3.
+    The scale is what torch takes: pixels that come in for each that goes out, 8 / 3 for a stride of 3 over 8 pixels.
     """
     centre = (index + 0.5) * scale - 0.5
     return range(floor(centre - scale) + 1, ceil(centre + scale))
