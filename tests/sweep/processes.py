@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import optuna
+from as_optuna import as_optuna
 
 from poolsearch.config import to_toml
 
@@ -80,7 +80,7 @@ def finish(config, runs, *words):
 
 def trials(runs, study):
     """Return the trials of a study, as Optuna itself reads them."""
-    return optuna.load_study(study_name=study, storage=f"sqlite:///{runs / study / 'study.db'}").get_trials()
+    return as_optuna(study, f"sqlite:///{runs / study / 'study.db'}").get_trials()
 
 
 def whole(config, runs):

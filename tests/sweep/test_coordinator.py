@@ -12,6 +12,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from as_optuna import as_optuna
 
 from poolsearch import files
 from poolsearch.errors import BusyError, GoneError, PoolsearchError, StudyError
@@ -160,7 +161,7 @@ def test_signals_from_outside_are_counted_apart_from_deaths_by_the_trials_own_do
 
     outcome, _ = sweep(with_trials(tiny, 2), script)
     assert outcome.rows[1].state == state
-    kept = optuna.load_study(study_name="tiny", storage=f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").trials[1]
+    kept = as_optuna("tiny", f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").trials[1]
     assert kept.user_attrs["kills"] == kills
     assert kept.user_attrs.get("deaths", 0) == (3 if state == "complete" else 0)
     assert outcome.rows[1].reason.endswith("That happened 30 times under this trial.") == (state == "failed")
@@ -210,7 +211,7 @@ def test_trials_lost_to_deaths_run_again_under_their_numbers(tiny, monkeypatch):
     assert [(row.attempts, row.kind, row.reason) for row in again.rows] == [(1, "", "")] * 5
     assert reader.rows() == again.rows  # who looked at the failures sees that they are none any more
     reader.close()
-    kept = optuna.load_study(study_name="tiny", storage=f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").trials
+    kept = as_optuna("tiny", f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").trials
     assert [(trial.number, trial.state.name) for trial in kept] == [(number, "COMPLETE") for number in range(5)]
     with pytest.raises(StudyError, match="No trial of 'tiny' was lost to deaths of its worker: none runs again."):
         launch.retry("tiny")
@@ -731,9 +732,7 @@ def test_our_reading_of_the_study_is_optunas(wide):
         return {"event": "failed", "kind": kind, "reason": "so"} if kind else done(accuracy=job["id"] / 100)
 
     outcome, _ = sweep(with_trials(wide, 30), script)
-    theirs = optuna.load_study(
-        study_name="tiny", storage=f"sqlite:///{folder.folder_of('tiny') / 'study.db'}"
-    ).get_trials()
+    theirs = as_optuna("tiny", f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").get_trials()
     assert [row.number for row in outcome.rows] == [trial.number for trial in theirs]
     assert [str(row.plan) for row in outcome.rows] == [trial.user_attrs["plan"] for trial in theirs]
     assert [row.state == "complete" for row in outcome.rows] == [

@@ -4,8 +4,8 @@ import os
 import sqlite3
 from collections import namedtuple
 
-import optuna
 import pytest
+from as_optuna import as_optuna
 
 from poolsearch import files
 from poolsearch.config import parse, to_toml
@@ -61,7 +61,7 @@ def test_a_sweep_lands_where_it_is_asked_to_whatever_the_folder_is_called(tiny, 
     for options in (Options(), folder.merged("tiny", storage=storage.sqlite_url(elsewhere).render_as_string())):
         outcome = run(tiny, options, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
         assert outcome.document()["counts"] == {"complete": 5}
-        assert optuna.load_study(study_name="tiny", storage=outcome.storage).trials[4].state.name == "COMPLETE"
+        assert as_optuna("tiny", outcome.storage).trials[4].state.name == "COMPLETE"
         folder.delete("tiny")
     assert elsewhere.exists()
     assert [path.name for path in tmp_path.iterdir()] == [place]

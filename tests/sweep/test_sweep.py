@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from as_optuna import as_optuna
 from optuna.trial import TrialState
 
 from poolsearch.config import parse
@@ -54,7 +55,7 @@ def command(*words, runs):
 
 def by_optuna(study):
     """The study as Optuna itself reads it."""
-    return optuna.load_study(study_name=study, storage=f"sqlite:///{folder.folder_of(study) / 'study.db'}")
+    return as_optuna(study, f"sqlite:///{folder.folder_of(study) / 'study.db'}")
 
 
 # ------------------------------------------------------------------------------------------------------------ front
