@@ -12,7 +12,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from as_optuna import as_optuna
+from as_optuna import as_optuna, names_of
 
 from poolsearch import files
 from poolsearch.errors import BusyError, GoneError, PoolsearchError, StudyError
@@ -807,9 +807,9 @@ def test_what_a_deleted_sweep_leaves_in_a_database_elsewhere_can_be_removed_as_i
     words, _, command = folder.stays("away").partition(": ")
     assert words == "Its study stays in the database. Remove it there"
     folder.delete("away")
-    assert optuna.get_all_study_names(url) == ["away"]
+    assert names_of(url) == ["away"]
     subprocess.run([Path(sys.executable).with_name("optuna"), *shlex.split(command)[1:]], check=True)
-    assert optuna.get_all_study_names(url) == []
+    assert names_of(url) == []
 
 
 def test_a_sweep_with_a_broken_config_can_be_deleted(tiny, own_runs):

@@ -54,6 +54,8 @@ class Ledger:
         try:
             self._open(config)
         except BaseException:
+            if hasattr(self, "_storage"):
+                self._storage.engine.dispose()
             self._lock.release()
             raise
 

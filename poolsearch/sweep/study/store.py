@@ -195,10 +195,10 @@ class Reader:
             try:
                 with self._engine.connect() as connection:
                     self._id, config = self._found(connection)
+                self.config = parse(config).model_copy(update={"study": study})
             except BaseException:
                 self._engine.dispose()
                 raise
-        self.config = parse(config).model_copy(update={"study": study})
 
     def _found(self, connection: Connection) -> tuple[int, str]:
         """Return the study's row id and the text of its config. Raises StudyError where the storage has none."""
