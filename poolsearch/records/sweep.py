@@ -39,7 +39,7 @@ class TrialRow:
     cpu_seconds: float | None = None
     seed: int = 0
     reason: str = ""  # why it failed, in a sentence
-    kind: str = ""  # of the failure: memory, number, time, crash, refused or bug; cancelled for one ended by hand
+    kind: str = ""  # of the failure: memory, non_finite, time, crash, refused or bug; cancelled for one ended by hand
     attempts: int = 1
     curve: tuple[EpochRow, ...] = ()
     on_front: bool = False

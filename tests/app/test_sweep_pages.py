@@ -246,7 +246,7 @@ def test_the_config_of_the_form_is_read_back_the_same():
 
 
 def test_a_finished_sweep_shows_its_figures_and_its_failures(tiny):
-    study(tiny, failed=[("number", "The loss is *not* a number.")])
+    study(tiny, failed=[("non_finite", "The loss is *not* a number.")])
     at = page()
     assert "Finished" in words(at)
     shown = {metric.label: metric.value for metric in at.metric}
@@ -257,7 +257,7 @@ def test_a_finished_sweep_shows_its_figures_and_its_failures(tiny):
     assert "2 complete, 1 failed, 0 running." in words(at)
     trials, failures = (table.value for table in at.dataframe)
     assert list(trials["trial"]) == [2, 1, 0]
-    assert list(failures["kind"]) == ["number"]
+    assert list(failures["kind"]) == ["non_finite"]
     assert list(failures["reason"]) == ["The loss is *not* a number."]
     assert not {"sweep-pause", "sweep-stop", "sweep-cancel"} & keys(at)
 

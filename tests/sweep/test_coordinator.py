@@ -66,9 +66,9 @@ def test_figures_that_cannot_be_are_a_failure_and_never_on_the_front(tiny, resul
     first = {0: result}
     outcome, _ = sweep(with_trials(tiny, 3), lambda job: {"event": "done", **first.get(job["id"], figures())})
     assert [row.state for row in outcome.rows] == ["failed", "complete", "complete"]
-    assert (outcome.rows[0].kind, outcome.rows[0].reason) == ("number", reason)
+    assert (outcome.rows[0].kind, outcome.rows[0].reason) == ("non_finite", reason)
     assert not outcome.rows[0].on_front
-    assert outcome.document()["failures"] == {"number": 1}
+    assert outcome.document()["failures"] == {"non_finite": 1}
 
 
 def test_out_of_memory_is_a_result_and_not_tried_again(wide):
@@ -258,7 +258,11 @@ def test_an_answer_of_an_attempt_that_was_given_up_is_not_taken(tiny):
 
 def test_ten_failures_of_one_kind_in_a_row_stop_the_sweep_with_the_reason(wide):
     def script(job):
-        return {"event": "failed", "kind": "number", "reason": f"The training loss was nan in epoch {job['id'] + 1}."}
+        return {
+            "event": "failed",
+            "kind": "non_finite",
+            "reason": f"The training loss was nan in epoch {job['id'] + 1}.",
+        }
 
     outcome, _ = sweep(with_trials(wide, 60), script, workers=1)
     assert outcome.status.state == "failed"
@@ -270,7 +274,7 @@ def test_ten_failures_of_one_kind_in_a_row_stop_the_sweep_with_the_reason(wide):
 
 
 def test_failures_of_several_kinds_do_not_stop_it(wide):
-    kinds = ("number", "memory")
+    kinds = ("non_finite", "memory")
     outcome, _ = sweep(
         with_trials(wide, 30), lambda job: {"event": "failed", "kind": kinds[job["id"] % 2], "reason": "so"}, workers=1
     )
@@ -725,7 +729,7 @@ def test_a_trial_that_takes_its_coordinator_along_is_not_begun_for_ever(tiny, mo
 
 
 def test_our_reading_of_the_study_is_optunas(wide):
-    kinds = ("number", "memory", "")
+    kinds = ("non_finite", "memory", "")
 
     def script(job):
         kind = kinds[job["id"] % 3]

@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 Job = dict[str, Any]
 Answer = dict[str, Any]
-FailureKind = Literal["memory", "number", "time", "crash", "refused", "bug", "cancelled"]
+FailureKind = Literal["memory", "non_finite", "time", "crash", "refused", "bug", "cancelled"]
 
 
 LAST = ("done", "failed", "full")  # events behind which a worker has nothing more to say of a job

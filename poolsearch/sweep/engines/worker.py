@@ -102,7 +102,7 @@ def answer(job: Job, device: str, say: Say) -> None:
     try:
         say({**own, "event": "done", **_DO[job["do"]](job, device, epoch, wait)})
     except TrialFailed as error:
-        failed("number", str(error))
+        failed("non_finite", str(error))
     except PoolsearchError as error:
         failed("refused", str(error))
     except (torch.OutOfMemoryError, MemoryError):

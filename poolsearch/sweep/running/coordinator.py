@@ -279,7 +279,7 @@ class Coordinator:
         try:
             values = results.values(result, self.config)
         except TrialFailed as error:
-            self.fail(number, "number", str(error))
+            self.fail(number, "non_finite", str(error))
             return
         self.ledger.complete(number, values, result)
         self.proposals.tell(number, values)

@@ -41,6 +41,7 @@ _STATES = {
     "WAITING": "waiting",
     CANCELLED: "cancelled",
 }
+_FIRST_NAMES = {"number": "non_finite"}  # kinds of failure as the first version stored them
 _ENDED = ("COMPLETE", "FAIL", "PRUNED")
 _TRIALS = text(
     "select t.trial_id, t.number, t.state, a.key, a.value_json from trials t "
@@ -288,7 +289,7 @@ def _row(trial: Kept) -> TrialRow:
         cpu_seconds=result.get("cpu_seconds"),
         seed=said.get("seed", 0),
         reason=said.get("reason", ""),
-        kind=said.get("kind", ""),
+        kind=_FIRST_NAMES.get(said.get("kind", ""), said.get("kind", "")),
         attempts=said.get("attempts", 1),
         curve=tuple(EpochRow(**epoch) for epoch in result.get("curve", [])),
         published=not plan.sites,
