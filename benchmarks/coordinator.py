@@ -116,7 +116,7 @@ def overhead(trials: list[int], repeats: int) -> Figures:
     """Return the CPU milliseconds a trial of our coordinator, of its parts, and of Optuna's own loop."""
     import optuna
 
-    from poolsearch.sweep.running import coordinator
+    from poolsearch.sweep.running import dispatcher
     from poolsearch.sweep.search import proposals
     from poolsearch.sweep.study import ledger
 
@@ -126,7 +126,7 @@ def overhead(trials: list[int], repeats: int) -> Figures:
         "proposing": (proposals.Proposals, "next"),
         "adding it": (ledger.Ledger, "add"),
         "keeping its figures": (ledger.Ledger, "complete"),
-        "status for the pages": (coordinator.Coordinator, "write"),
+        "status for the pages": (dispatcher.Dispatcher, "report"),
     }
     spent = dict.fromkeys(parts, 0.0)
     for name, (owner, method) in parts.items():
@@ -265,7 +265,7 @@ def large_ours(trials: list[int], repeats: int) -> Figures:
     torch_alone = _torch_alone()
     from poolsearch.data import datasets
     from poolsearch.sweep.folder import folder
-    from poolsearch.sweep.running.coordinator import Coordinator
+    from poolsearch.sweep.running.dispatcher import Dispatcher
     from poolsearch.sweep.search.space import space_of
     from poolsearch.sweep.study import store
     from poolsearch.sweep.study.ledger import Ledger
@@ -275,10 +275,10 @@ def large_ours(trials: list[int], repeats: int) -> Figures:
     space, imported = space_of(settings), resident_mb()
     start, cpu = time.perf_counter(), time.process_time()
     ledger = Ledger(settings, folder.Options())
-    sweep = Coordinator(settings, space, ledger, InstantEngine(), lambda status: None, 0.0)
+    sweep = Dispatcher(settings, space, ledger, InstantEngine(), lambda status: None, 0.0)
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    assert len(sweep.proposals.texts) == LARGE
-    adding = [cpu_ms(sweep._dispatch) for _ in range(21)]
+    assert len(sweep.state.plans) == LARGE
+    adding = [cpu_ms(sweep.start_next) for _ in range(21)]
     memory = resident_mb()
     start = time.perf_counter()
     reader = store.Reader("large")

@@ -71,7 +71,7 @@ def main(
     at_once: Annotated[bool, typer.Option("--at-once", help="do not wait for the sweeps that came before")] = False,
 ) -> None:
     """Search over Plans as a TOML config says; a study that is resumed runs where and as it last did."""
-    from poolsearch.sweep.folder.folder import merged
+    from poolsearch.sweep.running.preflight import merged
     from poolsearch.sweep.running.run import run
 
     os.environ["TZ"] = "UTC"  # Optuna writes the local time into the study; UTC is the same everywhere, all year

@@ -86,8 +86,8 @@ MUTANTS = (
     ),
     Mutant(
         "a waiting trial can't be cancelled",
-        "sweep/running/control.py",
-        "elif sweep.attempts.drop(number):",
+        "sweep/running/dispatcher.py",
+        "elif self.state.attempts.drop(number):",
         "elif False:",
         "tests/sweep/test_coordinator.py",
     ),

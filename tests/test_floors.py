@@ -82,6 +82,67 @@ def test_imports_point_down(path):
     assert above(path) == set()
 
 
+SWEEP = ["folder", "search", "study", "engines", "running"]  # floors within sweep/, from the ground up
+RUNNING = [  # and within sweep/running/
+    ["clock", "attempts", "preflight"],
+    ["state"],
+    ["status"],
+    ["ending", "dispatcher"],
+    ["control"],
+    ["timing"],
+    ["coordinator"],
+    ["run", "launch", "replaying"],
+]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "poolsearch" / "sweep").rglob("*.py")), ids=lambda path: path.stem)
+def test_imports_within_sweep_point_down(path):
+    own = path.parent.name
+    found = {name.split(".")[2:4][0] for name in imports(path) if name.startswith("poolsearch.sweep.")} & set(SWEEP)
+    assert own not in SWEEP or all(SWEEP.index(name) <= SWEEP.index(own) for name in found), found
+    if own == "running" and path.stem != "__init__":
+        floor = {name: place for place, names in enumerate(RUNNING) for name in names}
+        beside = {name.split(".")[3] for name in imports(path) if name.startswith("poolsearch.sweep.running.")}
+        assert all(floor[name] < floor[path.stem] for name in beside), beside
+
+
+def modules():
+    """Return the file of each module of poolsearch/ by its name."""
+    named = {}
+    for path in (ROOT / "poolsearch").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return named
+
+
+def circles(arrows):
+    """Return the modules that are on a circle of imports: those left when all that lead to nothing are taken away."""
+    left = dict(arrows)
+    while free := [name for name, to in left.items() if not to & left.keys()]:
+        for name in free:
+            del left[name]
+    return set(left)
+
+
+def test_no_module_imports_one_that_imports_it():
+    """Also not for the type checker alone, nor inside a function."""
+    named = modules()
+    arrows = {
+        name: {found for found in imports(path) if found in named and path_is_module(named[found])} - {name}
+        for name, path in named.items()
+    }
+    assert circles(arrows) == set()
+
+
+def path_is_module(path):
+    """Return whether a file is a module and no package's face, which hands on the names of its modules."""
+    return path.name != "__init__.py"
+
+
+def test_a_circle_is_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {"a", "b", "c"}
+
+
 def test_the_check_can_fail(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     wrong = tmp_path / "poolsearch" / "plan" / "plan.py"

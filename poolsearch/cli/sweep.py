@@ -69,11 +69,11 @@ def start(
 ) -> None:
     """Start a sweep in the background; it outlives this shell. Behind one that is at work it waits for its turn."""
     from poolsearch.config import load
-    from poolsearch.sweep.folder import folder
     from poolsearch.sweep.running import launch
+    from poolsearch.sweep.running.preflight import merged
 
     settings = load(config, tuple(set_ or ()))
-    options = folder.merged(settings.study, workers=workers, device=device, storage=storage, engine=engine)
+    options = merged(settings.study, workers=workers, device=device, storage=storage, engine=engine)
     launch.start(settings, options)
     say(f"'{settings.study}' is started. Watch it: {launch.in_words('status', settings.study)}")
 

@@ -10,6 +10,8 @@ from typing import Literal
 
 from poolsearch.plan import Plan
 
+FailureKind = Literal["memory", "non_finite", "time", "crash", "refused", "bug", "cancelled"]
+
 
 @dataclass(frozen=True)
 class EpochRow:

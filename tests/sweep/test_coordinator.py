@@ -21,7 +21,7 @@ from poolsearch.sweep.folder import commands, folder
 from poolsearch.sweep.folder.folder import Options
 from poolsearch.sweep.folder.lease import holder, lease
 from poolsearch.sweep.folder.turns import turn
-from poolsearch.sweep.running import clock, coordinator, launch, standing
+from poolsearch.sweep.running import clock, dispatcher, launch, status
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.study import store
 from poolsearch.sweep.study.ledger import Ledger
@@ -295,7 +295,7 @@ def test_a_trial_that_hangs_meets_its_limit_and_the_sweep_goes_on(tiny):
 
 
 def test_a_trial_that_waits_for_room_in_a_cluster_does_not_use_up_its_time(tiny, monkeypatch):
-    monkeypatch.setattr(standing, "_NO_ROOM_S", 0.2)  # as long as the limits: when it is said, they would be over
+    monkeypatch.setattr(status, "_NO_ROOM_S", 0.2)  # as long as the limits: when it is said, they would be over
     limits = tiny.limits.model_copy(update={"trial_s": 0.2, "silent_s": 0.2})
     said = set()
 
@@ -713,7 +713,7 @@ def test_figures_that_wait_on_the_disk_are_told_on_resume(tiny):
 
 
 def test_a_trial_that_takes_its_coordinator_along_is_not_begun_for_ever(tiny, monkeypatch):
-    monkeypatch.setattr(coordinator, "BEGUN", 2)
+    monkeypatch.setattr(dispatcher, "BEGUN", 2)
 
     class Gone(Exception):
         pass

@@ -8,6 +8,7 @@ from poolsearch.records.sweep import SweepStatus
 from poolsearch.sweep.folder import folder
 from poolsearch.sweep.folder.folder import Options
 from poolsearch.sweep.running import launch
+from poolsearch.sweep.running.preflight import merged
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.study import store
 from tests.sweep.scripted import ScriptedEngine, done
@@ -181,7 +182,7 @@ def test_a_renamed_sweep_whose_options_are_lost_goes_on_with_its_own_study(tiny)
 
 
 def test_a_sweep_whose_study_is_elsewhere_and_not_known_where_does_not_begin_anew(tiny, tmp_path):
-    options = folder.merged("tiny", storage=f"sqlite:///{tmp_path}/study.db")
+    options = merged("tiny", storage=f"sqlite:///{tmp_path}/study.db")
     run(tiny, options, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
     (folder.folder_of("tiny") / "options.json").unlink()
     with pytest.raises(StudyError, match=r"options.json' is missing. It says where the study of 'tiny' is kept"):

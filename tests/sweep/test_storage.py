@@ -12,6 +12,7 @@ from poolsearch.config import parse, to_toml
 from poolsearch.errors import StudyError
 from poolsearch.sweep.folder import folder
 from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.running.preflight import merged
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.study import patience, results, storage, store
 from poolsearch.sweep.study.ledger import Ledger
@@ -58,7 +59,7 @@ def test_a_sweep_lands_where_it_is_asked_to_whatever_the_folder_is_called(tiny, 
     """By POOLSEARCH_RUNS, and by --storage; and nowhere else."""
     monkeypatch.setenv("POOLSEARCH_RUNS", str(tmp_path / place / "runs"))
     elsewhere = tmp_path / place / "other study.db"
-    for options in (Options(), folder.merged("tiny", storage=storage.sqlite_url(elsewhere).render_as_string())):
+    for options in (Options(), merged("tiny", storage=storage.sqlite_url(elsewhere).render_as_string())):
         outcome = run(tiny, options, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
         assert outcome.document()["counts"] == {"complete": 5}
         assert as_optuna("tiny", outcome.storage).trials[4].state.name == "COMPLETE"
@@ -69,10 +70,10 @@ def test_a_sweep_lands_where_it_is_asked_to_whatever_the_folder_is_called(tiny, 
 
 def test_a_storage_is_the_same_file_from_every_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    wanted = folder.merged("tiny", storage="sqlite:///study.db").storage
+    wanted = merged("tiny", storage="sqlite:///study.db").storage
     assert wanted == f"sqlite:///{tmp_path}/study.db"
     with pytest.raises(StudyError, match="Unknown storage 'mysql'"):
-        folder.merged("tiny", storage="mysql://u@h/d")
+        merged("tiny", storage="mysql://u@h/d")
 
 
 NAMES = ["übung 1", "プーリング", "पूलिंग", "2024", "語" * 64]

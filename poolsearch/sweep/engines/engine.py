@@ -15,11 +15,10 @@ A job is a plain dict, {"id", "attempt", "do", ...}; what comes back are answers
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 Job = dict[str, Any]
 Answer = dict[str, Any]
-FailureKind = Literal["memory", "non_finite", "time", "crash", "refused", "bug", "cancelled"]
 
 
 LAST = ("done", "failed", "full")  # events behind which a worker has nothing more to say of a job

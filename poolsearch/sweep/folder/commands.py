@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -95,6 +96,11 @@ def checked(do: str, number: int, id: str = "") -> Command:
         if not low <= number <= high:
             raise PoolsearchError(f"{what} goes from {low} to {high}, got {number}.")
     return Command(id, do, number)  # type: ignore[arg-type]
+
+
+def in_words(do: str, study: str, *more: object) -> str:
+    """Return what one would type to do the same in a shell: `pause`, `resume`, `stop`, `cancel`, `add`, ..."""
+    return shlex.join(["python", "-m", "poolsearch", "sweep", do, study, *map(str, more)])
 
 
 def pending(study: str) -> list[Command]:

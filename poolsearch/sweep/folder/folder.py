@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from poolsearch import files, study_name
 from poolsearch.config import SweepConfig, parse, to_toml
-from poolsearch.errors import PoolsearchError, StudyError, is_text, shortened, unknown
+from poolsearch.errors import StudyError, is_text, shortened
 from poolsearch.records.sweep import SweepStatus
 from poolsearch.sweep.folder.lease import holder
 
@@ -157,20 +157,6 @@ def _why(error: Exception) -> str:
         first = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg'].lower()}"
     return shortened((isinstance(error, OSError) and error.strerror) or str(error))
-
-
-def merged(study: str, **wishes: Any) -> Options:
-    """Return the options of a sweep's last run with those of a new one over them; a wish of None is none.
-
-    Raises PoolsearchError for an engine that there is not, or a storage that can't be.
-    """
-    if wishes.get("engine") not in (None, *get_args(Engine)):
-        raise PoolsearchError(unknown("engine", wishes["engine"], get_args(Engine)))
-    if wishes.get("storage"):
-        from poolsearch.sweep.study.storage import checked  # it imports Optuna, which takes half a second
-
-        wishes["storage"] = checked(wishes["storage"]).render_as_string()  # with the whole path of a file
-    return replace(read_options(study), **{name: wish for name, wish in wishes.items() if wish is not None})
 
 
 def weights_file(study: str, number: int) -> Path:

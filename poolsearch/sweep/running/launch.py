@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.records.sweep import SweepStatus
 from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.commands import in_words as in_words  # asked for by this name on pages
 from poolsearch.sweep.folder.folder import Options
 from poolsearch.sweep.running.preflight import preflight
 from poolsearch.sweep.search.space import Space, space_of
@@ -134,11 +134,6 @@ def _spawn(config: SweepConfig, words: list[str]) -> None:
             cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
         )  # fmt: skip
     _children[:] = [old for old in _children if old.poll() is None] + [child]
-
-
-def in_words(do: str, study: str, *more: object) -> str:
-    """Return what one would type to do the same in a shell: `pause`, `resume`, `stop`, `cancel`, `add`, ..."""
-    return shlex.join(["python", "-m", "poolsearch", "sweep", do, study, *map(str, more)])
 
 
 def log_tail(study: str, lines: int = 20) -> str:

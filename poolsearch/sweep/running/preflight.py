@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 from sqlalchemy.engine import URL
 
 from poolsearch import devices
 from poolsearch.config import SweepConfig
 from poolsearch.data import datasets
-from poolsearch.errors import PoolsearchError, StudyError
+from poolsearch.errors import PoolsearchError, StudyError, unknown
 from poolsearch.sweep.folder import folder
 from poolsearch.sweep.folder.folder import Options
 from poolsearch.sweep.folder.lease import holder
 from poolsearch.sweep.search.space import Space, space_of
-from poolsearch.sweep.study import store
+from poolsearch.sweep.study import storage, store
 from poolsearch.sweep.study.resuming import checked_for_resume
 
 
@@ -53,3 +54,15 @@ def preflight(config: SweepConfig, options: Options, resume: bool = False, or_st
     data = datasets.fingerprint(config.data, config.clutter)
     checked_for_resume(study, config, data, resume or or_start)
     return replace(ready, data=data)
+
+
+def merged(study: str, **wishes: Any) -> Options:
+    """Return the options of a sweep's last run with those of a new one over them; a wish of None is none.
+
+    Raises PoolsearchError for an engine that there is not, or a storage that can't be.
+    """
+    if wishes.get("engine") not in (None, *get_args(folder.Engine)):
+        raise PoolsearchError(unknown("engine", wishes["engine"], get_args(folder.Engine)))
+    if wishes.get("storage"):
+        wishes["storage"] = storage.checked(wishes["storage"]).render_as_string()  # with the whole path of a file
+    return replace(folder.read_options(study), **{name: wish for name, wish in wishes.items() if wish is not None})

@@ -26,9 +26,10 @@ from poolsearch.sweep.folder import commands, folder
 from poolsearch.sweep.folder.folder import Options
 from poolsearch.sweep.folder.lease import Held, holder, lease
 from poolsearch.sweep.folder.turns import turn
-from poolsearch.sweep.running import control
-from poolsearch.sweep.running.coordinator import Coordinator, OnChange
+from poolsearch.sweep.running.coordinator import work
+from poolsearch.sweep.running.dispatcher import Dispatcher, OnChange
 from poolsearch.sweep.running.preflight import preflight
+from poolsearch.sweep.running.state import SweepState
 from poolsearch.sweep.search.front import front
 from poolsearch.sweep.study import store
 from poolsearch.sweep.study.ledger import Ledger
@@ -121,31 +122,32 @@ def run(
         folder.write_config(config)
         ledger["device"] = engine.resources().device
         elapsed_s = 0.0 if ledger.new else was.elapsed_s
-        coordinator = Coordinator(config, ready.space, ledger, engine, on_change, elapsed_s)
-        coordinator.check_folder, coordinator.retime = folder_held.check, retime
-        if retry and coordinator.lost:
-            control.retry(coordinator)
-        asked_to_stop.told = coordinator
-        coordinator.stopping = asked_to_stop.up  # a signal that came while all this was made ready
-        coordinator.work()
+        sweep = Dispatcher(config, ready.space, ledger, engine, on_change, elapsed_s)
+        sweep.check_folder, sweep.state.retime = folder_held.check, retime
+        if retry and sweep.state.lost:
+            sweep.retry()
+        asked_to_stop.running = sweep.state
+        if asked_to_stop.up:  # a signal that came while all this was made ready
+            sweep.state.stopping()
+        work(sweep)
     try:
         rows = store.trial_rows(config.study)
     except StudyError:  # the database went away for good: the status says so
         rows = ()
-    return Outcome(coordinator.status, rows, url.render_as_string())
+    return Outcome(sweep.status, rows, url.render_as_string())
 
 
 class _Flag:
-    """What a signal sets: before the coordinator is there, and in it."""
+    """What a signal sets: before the sweep has a state, and in it."""
 
     def __init__(self) -> None:
         self.up = False
-        self.told: Coordinator | None = None
+        self.running: SweepState | None = None
 
     def __call__(self) -> None:
         self.up = True
-        if self.told:
-            self.told.stopping = True
+        if self.running:
+            self.running.stopping()
 
 
 @contextmanager

@@ -5,16 +5,12 @@ While they were trained their neighbours differed; only figures measured togethe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from poolsearch.records.sweep import TrialRow
 from poolsearch.sweep.engines.engine import Answer
 from poolsearch.sweep.running.control import obey
-from poolsearch.sweep.running.standing import busy_device
+from poolsearch.sweep.running.dispatcher import Dispatcher
+from poolsearch.sweep.running.status import busy_device
 from poolsearch.sweep.study import store
-
-if TYPE_CHECKING:
-    from poolsearch.sweep.running.coordinator import Coordinator
 
 TIMING = -1  # the id of this job
 _RETIMED_S = 60.0  # all trials may take this long; else only the front is timed again
@@ -29,47 +25,49 @@ def worth_timing(study: str, calls: int) -> list[TrialRow]:
     return rows
 
 
-def time_together(sweep: Coordinator) -> None:
+def time_together(sweep: Dispatcher) -> None:
     """Measure, and keep the figures with the study; where it can't be done the figures of the trials stand.
 
     What was measured together stays as it is until another trial is complete: a front must not change by a look.
     """
-    if not sweep.retime and not _due(sweep):
+    state = sweep.state
+    if not state.retime and not _due(sweep):
         return
-    rows = worth_timing(sweep.config.study, sweep.config.latency.calls)
+    rows = worth_timing(state.config.study, state.config.latency.calls)
     plans = [str(row.plan) for row in rows]
     for _ in range(_TRIES if rows else 0):
-        while not sweep.engine.resources().free and not sweep.stopping:  # a worker is being replaced
+        while not sweep.engine.resources().free and not state.stop:  # a worker is being replaced
             sweep.engine.poll(0.1)
-        if sweep.stopping:
+        if state.stop:
             return
-        sweep.attempts.begun[TIMING] += 1
+        state.tried_again(TIMING)
         sweep.submit({"id": TIMING, "do": "latency", "plans": plans})
         answer = _answer(sweep, f"Timing {len(rows)} finished networks together.")
         if answer and answer["event"] == "done":
             numbers = (str(row.number) for row in rows)
             sweep.ledger["latency"] = dict(zip(numbers, answer["latencies"], strict=True))
-            sweep.ledger["timed"] = sweep.counts["COMPLETE"]
+            sweep.ledger["timed"] = state.counts["COMPLETE"]
         if not answer or answer["event"] != "died":
             return
 
 
-def _due(sweep: Coordinator) -> bool:
+def _due(sweep: Dispatcher) -> bool:
     """Return whether a trial is complete that was not there when the others were timed."""
     timed = sweep.ledger["timed"]
     if timed is None:  # by a version that did not keep this
         latencies = sweep.ledger["latency"]
         timed = len(latencies) if isinstance(latencies, dict) else 0
-    return bool(timed != sweep.counts["COMPLETE"])
+    return bool(timed != sweep.state.counts["COMPLETE"])
 
 
-def _answer(sweep: Coordinator, words: str) -> Answer | None:
+def _answer(sweep: Dispatcher, message: str) -> Answer | None:
     """Return what came of the timing; None when the sweep was stopped, or the time limit met."""
-    while TIMING in sweep.flights and not sweep.stopping:
-        sweep.write("running", busy_device(sweep) or words)
+    state = sweep.state
+    while TIMING in state.flights and not state.stop:
+        sweep.report("running", busy_device(state) or message)
         for answer in sweep.engine.poll(0.5):
-            if answer["id"] == TIMING and not sweep.flights[TIMING].hears(answer, sweep.clock.now_s):
-                del sweep.flights[TIMING]
+            if answer["id"] == TIMING and sweep.ended(answer):
+                state.answered(TIMING)
                 return answer
         sweep.enforce_limits()
         obey(sweep)

@@ -1,15 +1,22 @@
-"""Which trials no other trial beats, in numpy (optuna's own takes 0.1 s at 600 trials)."""
+"""Which way each objective is better, and which trials no other beats, in numpy (optuna takes 0.1 s at 600 trials)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poolsearch.config import SweepConfig
 from poolsearch.objectives import OBJECTIVES
 from poolsearch.records.sweep import TrialRow
+
+
+def directions(config: SweepConfig) -> list[Literal["minimize", "maximize"]]:
+    """Return Optuna's direction of each objective."""
+    return ["maximize" if OBJECTIVES[name].higher_is_better else "minimize" for name in config.objectives]
 
 
 def unbeaten(values: NDArray[np.float64]) -> NDArray[np.bool_]:

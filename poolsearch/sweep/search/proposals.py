@@ -19,9 +19,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from poolsearch.config import SweepConfig
 from poolsearch.errors import PoolsearchError
 from poolsearch.plan import Plan
-from poolsearch.sweep.search.front import unbeaten
+from poolsearch.sweep.search.front import directions, unbeaten
 from poolsearch.sweep.search.space import Space, suggest_plan
-from poolsearch.sweep.study.results import directions
 
 _REPEATS = 100  # proposals of known Plans in a row before one is drawn evenly instead
 _DRAWS = 2000  # even draws before the space counts as exhausted

@@ -23,9 +23,9 @@ from optuna.trial import FrozenTrial, TrialState
 from poolsearch import files
 from poolsearch.config import SweepConfig, parse, to_toml
 from poolsearch.errors import PoolsearchError, StudyError
-from poolsearch.sweep.engines.engine import FailureKind
+from poolsearch.records.sweep import FailureKind
 from poolsearch.sweep.folder.folder import Options, read_options, result_file
-from poolsearch.sweep.study import results
+from poolsearch.sweep.search.front import directions
 from poolsearch.sweep.study.patience import Patience
 from poolsearch.sweep.study.storage import StudyLock, in_words, open_storage
 from poolsearch.sweep.study.store import Existing, Kept, kept, numbered, study_id, url_of
@@ -69,7 +69,7 @@ class Ledger:
             if self.new and found:
                 self._storage.delete_study(found)
             if self.new:
-                ways = [StudyDirection[way.upper()] for way in results.directions(config)]
+                ways = [StudyDirection[way.upper()] for way in directions(config)]
                 found = self._storage.create_new_study(ways, self.name)
             assert found is not None
             self._id = found

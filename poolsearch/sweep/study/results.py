@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from poolsearch.config import SweepConfig
 from poolsearch.errors import TrialFailed
 from poolsearch.objectives import OBJECTIVES
-
-
-def directions(config: SweepConfig) -> list[Literal["minimize", "maximize"]]:
-    """Return Optuna's direction of each objective."""
-    return ["maximize" if OBJECTIVES[name].higher_is_better else "minimize" for name in config.objectives]
 
 
 def values(result: dict[str, Any], config: SweepConfig) -> list[float]:

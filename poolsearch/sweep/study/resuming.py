@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from poolsearch.config import SweepConfig
 from poolsearch.errors import StudyError
-from poolsearch.sweep.study import results
+from poolsearch.sweep.search.front import directions
 from poolsearch.sweep.study.store import Existing
 
 
 def checked_for_resume(study: Existing, config: SweepConfig, data: str, resume: bool) -> None:
     """Raise StudyError when a study that is there has other objectives, settings or data, or was not to be resumed."""
     got, old = list(study.directions), study.config
-    if got != results.directions(config):
+    if got != directions(config):
         raise StudyError(
             f"The study '{config.study}' is there already with the directions {', '.join(got)}; this config asks for "
-            f"{', '.join(results.directions(config))}. Take another study name, or the objectives it was made with."
+            f"{', '.join(directions(config))}. Take another study name, or the objectives it was made with."
         )
     differ = _differences(old, config) if old else ["config"]
     if differ:
