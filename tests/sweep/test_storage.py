@@ -14,7 +14,8 @@ from poolsearch.sweep.folder import folder
 from poolsearch.sweep.folder.folder import Options
 from poolsearch.sweep.running.preflight import merged
 from poolsearch.sweep.running.run import run
-from poolsearch.sweep.study import patience, results, storage, store
+from poolsearch.sweep.search.front import directions
+from poolsearch.sweep.study import patience, storage, store
 from poolsearch.sweep.study.ledger import Ledger
 from tests.sweep.scripted import ScriptedEngine, done
 
@@ -244,7 +245,7 @@ def test_a_study_whose_making_was_cut_off_is_made_whole(tiny):
 def _ways(config):
     from optuna.study import StudyDirection
 
-    return [StudyDirection[way.upper()] for way in results.directions(config)]
+    return [StudyDirection[way.upper()] for way in directions(config)]
 
 
 # ------------------------------------------------------------------------------------------------------------- files
