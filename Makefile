@@ -12,13 +12,13 @@ SHELL := /bin/bash
 .PHONY: app test sweep check lint types browser faults mutants slow clean python
 
 app: .venv/app
-	$(BIN)/python -m poolsearch serve --port $(PORT)
+	$(BIN)/python -m poolsearch app --port $(PORT)
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n logical --maxprocesses 4
 
 sweep: .venv/app
-	$(BIN)/python experiments/sweep.py configs/cluttered-digits.toml --resume-or-start
+	$(BIN)/python experiments/sweep.py experiments/configs/cluttered-digits.toml --resume-or-start
 
 check: lint types test
 

@@ -6,6 +6,7 @@ pydantic does the checking (types, ranges, unknown keys); its findings are said 
 from __future__ import annotations
 
 import codecs
+import glob
 import json
 import tomllib
 from pathlib import Path
@@ -189,15 +190,15 @@ def parse(text: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
 
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> SweepConfig:
-    """Return the config in a TOML file; `configs/x.toml` is also found in experiments/. Raises ConfigError."""
+    """Return the config in a TOML file. Raises ConfigError; one that lies a folder deeper is named."""
     path = Path(path)
-    beside = Path(__file__).parents[1] / "experiments" / path
-    path = beside if not path.exists() and beside.exists() else path
     try:
         with path.open("rb") as file:
             content = file.read(_BYTES_MOST + 1)
     except OSError as error:
-        raise ConfigError(f"Can't read the config '{path}': {error.strerror}.") from None
+        deeper = [] if path.is_absolute() or path.exists() else sorted(Path().glob(f"*/{glob.escape(str(path))}"))
+        guess = f" Did you mean '{deeper[0].as_posix()}'?" if deeper else ""
+        raise ConfigError(f"Can't read the config '{path}': {error.strerror}.{guess}") from None
     if len(content) > _BYTES_MOST:
         raise ConfigError(f"Can't read the config '{path}': a config has {_BYTES_MOST // 1000:,} kB at most.")
     try:

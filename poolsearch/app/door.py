@@ -78,12 +78,12 @@ def refusal(address: str | None, environment: Mapping[str, str] = os.environ) ->
     if not address:
         return (
             "The app was started without an address, so it would listen to other machines: its .streamlit/config.toml "
-            f"was not found. Start it with 'python -m poolsearch serve'. {WHY}: "
-            "python -m poolsearch serve --host 0.0.0.0 --allow-remote --allowed-host NAME"
+            f"was not found. Start it with 'python -m poolsearch app'. {WHY}: "
+            "python -m poolsearch app --host 0.0.0.0 --allow-remote --allowed-host NAME"
         )
     return (
         f"The app was to listen on '{address}', which is reached from other machines. {WHY}: "
-        f"python -m poolsearch serve --host {address} --allow-remote --allowed-host NAME"
+        f"python -m poolsearch app --host {address} --allow-remote --allowed-host NAME"
     )
 
 

@@ -1,7 +1,7 @@
 """Start the app: on this machine only, unless told twice, under the names it answers to, on a port that is free.
 
-The app runs in a process of its own, in this repository's folder, where Streamlit finds `.streamlit/config.toml`. What
-keeps the door shut is given as flags, which outrank every config file. Knows nothing of Streamlit but its options.
+The app runs in a process of its own. Streamlit finds its settings beside the entry; what keeps the door shut is given
+as flags, which outrank every config file. Knows nothing of Streamlit but its options.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -19,10 +18,11 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
 
+from poolsearch import processes
 from poolsearch.app.door import ALLOWED, OWN, names
 from poolsearch.errors import PoolsearchError
 
-ROOT = Path(__file__).parents[2]
+ENTRY = Path(__file__).with_name("entry.py")  # Streamlit reads the .streamlit/config.toml beside it
 MORE_PORTS = 10
 _ENDING_S = 10  # the app has this long to end before it is killed
 # Settings that would open what the flags shut; the environment outranks the config file, so they are left out
@@ -69,17 +69,15 @@ def command(host: str, port: int, hosts: Sequence[str]) -> list[str]:
     }
     flags = [f"--{name}={value}" for name, value in settings.items()]
     return [
-        sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), *flags,
+        *processes.module("streamlit", "run", str(ENTRY)), *flags,
         *(f"--server.allowedHosts={name}" for name in hosts),
     ]  # fmt: skip
 
 
 def environment_of(own: Mapping[str, str], allow_remote: bool) -> dict[str, str]:
-    """Return the environment of the app: none of Streamlit's settings that would open it, paths as seen from here."""
+    """Return the environment of the app: none of Streamlit's settings that would open it."""
     kept = {name: value for name, value in own.items() if not name.startswith(_OPENERS) and name != ALLOWED}
-    if runs := kept.get("POOLSEARCH_RUNS"):
-        kept["POOLSEARCH_RUNS"] = str(Path(runs).absolute())
-    return kept | ({ALLOWED: "1"} if allow_remote else {})
+    return processes.importable(kept) | ({ALLOWED: "1"} if allow_remote else {})
 
 
 # ------------------------------------------------------------------------------------------------------------ serving
@@ -122,7 +120,7 @@ def _running(words: Sequence[str], environment: Mapping[str, str]) -> Iterator[s
         raise SystemExit(128 + number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    process = subprocess.Popen(words, cwd=ROOT, env=environment, process_group=0)
+    process = subprocess.Popen(words, env=environment, process_group=0)
     try:
         yield process
     finally:

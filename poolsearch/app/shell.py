@@ -3,12 +3,15 @@
 Streamlit runs this file from the top for every visitor and every click, so nothing here may be slow.
 """
 
-import sys
 from pathlib import Path
 
 import streamlit as st
 
-ROOT = Path(__file__).parents[2]
+import poolsearch
+from poolsearch.app.controls.links import visit
+from poolsearch.app.lessons import LESSONS, link
+
+PAGES = Path(poolsearch.__file__).parent / "pages"
 STATIC = Path(__file__).parent / "static"
 ABOUT = """\
 **Poolsearch** shows how a network throws pixels away: choose a pooling by hand, put it into a real backbone,
@@ -18,17 +21,10 @@ Lessons, each a page in the state that it needs:
 
 """
 
-# Streamlit puts the folder of this script on the path; the pages import `poolsearch` from the folder above.
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from poolsearch.app.controls.links import visit  # noqa: E402
-from poolsearch.app.lessons import LESSONS, link  # noqa: E402
-
 
 def page(name: str, title: str, default: bool = False) -> st.Page:
     """Return the page in `poolsearch/pages/`, whose file name is its address. No icon: seven titles fit 1280 pixels."""
-    return st.Page(ROOT / "poolsearch" / "pages" / f"{name}.py", title=title, default=default)
+    return st.Page(PAGES / f"{name}.py", title=title, default=default)
 
 
 shown = st.navigation(

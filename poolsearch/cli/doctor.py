@@ -5,11 +5,31 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
 
 from poolsearch import files
 
-_ROOT = Path(__file__).parents[2]
+NEEDED = {  # package: the versions that pyproject.toml asks for
+    "torch": ">=2.6",
+    "torchvision": ">=0.21",
+    "streamlit": ">=1.67,<1.68",
+    "plotly": ">=6.1,<8",
+    "optuna": ">=5.0,<6",
+    "numpy": ">=2.0,<3",
+    "scipy": ">=1.15",
+    "scikit-learn": ">=1.6",
+    "pillow": ">=11",
+    "safetensors": ">=0.5",
+    "pydantic": ">=2.11,<3",
+    "typer": ">=0.16",
+    "rich": ">=14",
+    "psutil": ">=7",
+    "cachetools": ">=5.5",
+    "tenacity": ">=9",
+    "sqlalchemy": ">=2.0,<3",
+    "packaging": ">=24",
+}
 OPTIONAL = (  # package, version, what it opens
     ("timm", "1.0.31", "backbones named timm.NAME"),
     ("onnx", "1.23.2", "the inventory of ONNX files"),
@@ -38,29 +58,23 @@ def findings() -> list[Finding]:
 
 def _python() -> Finding:
     name = ".".join(map(str, sys.version_info[:3]))
-    good = sys.version_info >= (3, 11)
-    return Finding(f"Python {name}", good, "" if good else "install Python 3.11 and run make app again")
-
-
-def pinned() -> dict[str, str]:
-    """Return package and version of each line of requirements.txt."""
-    lines = (_ROOT / "requirements.txt").read_text().splitlines()
-    pairs = [line.split("#")[0].strip().split("==") for line in lines if "==" in line.split("#")[0]]
-    return {pair[0]: pair[1] for pair in pairs}
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding(f"Python {name}", good, "" if good else "take Python 3.11, 3.12 or 3.13")
 
 
 def _packages() -> list[Finding]:
-    found = []
-    for name, wanted in pinned().items():
-        try:
-            got = version(name).partition("+")[0]
-        except PackageNotFoundError:
-            found.append(Finding(f"{name} is not installed", False, f"pip install {name}=={wanted}"))
-            continue
-        same = got == wanted
-        text = f"{name} {got}" if same else f"{name} {got}, made for {wanted}"
-        found.append(Finding(text, same, "" if same else f"pip install {name}=={wanted}"))
-    return found
+    return [_package(name, wanted) for name, wanted in NEEDED.items()]
+
+
+def _package(name: str, wanted: str) -> Finding:
+    """Return whether a package is there in a version that Poolsearch works with."""
+    fix = f'pip install "{name}{wanted}"'
+    try:
+        got = version(name)
+    except PackageNotFoundError:
+        return Finding(f"{name} is not installed", False, fix)
+    good = SpecifierSet(wanted).contains(got.partition("+")[0], prereleases=True)
+    return Finding(f"{name} {got}" if good else f"{name} {got}, needed is {wanted}", good, "" if good else fix)
 
 
 def _optional(name: str, wanted: str, opens: str) -> Finding:

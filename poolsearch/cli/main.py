@@ -12,11 +12,18 @@ from typing import Annotated
 
 import typer
 
-from poolsearch.cli import sweep as cli_sweep
+from poolsearch.cli import run as cli_run, sweep as cli_sweep
 from poolsearch.cli.command import Json, refusing, say, show
 
+Host = Annotated[str, typer.Option(help="the address to listen on")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="or the next free one of ten")]
+Remote = Annotated[bool, typer.Option("--allow-remote", help="listen to other machines; there are no logins")]
+Allowed = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="a name that the app answers to beside localhost")
+]
 app = typer.Typer(help="See how a CNN throws pixels away.", no_args_is_help=True, add_completion=False)
 app.add_typer(cli_sweep.app, name="sweep")
+app.command("run")(refusing(cli_run.run))
 
 
 @app.command()
@@ -216,19 +223,22 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command("app")
 @refusing
-def serve(
-    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="or the next free one of ten")] = 8501,
-    allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="listen to other machines; there are no logins")
-    ] = False,
-    allowed_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="a name that the app answers to beside localhost")
-    ] = None,
+def open_app(
+    host: Host = "127.0.0.1", port: Port = 8501, allow_remote: Remote = False, allowed_host: Allowed = None
 ) -> None:
     """Open the app in this machine's browsers, or, asked twice, to other machines."""
-    from poolsearch.app.serve import serve as run
+    from poolsearch.app.serve import serve as start_app
 
-    raise typer.Exit(run(host, port, allow_remote, allowed_host or ()))
+    raise typer.Exit(start_app(host, port, allow_remote, allowed_host or ()))
+
+
+@app.command(hidden=True)
+@refusing
+def serve(
+    host: Host = "127.0.0.1", port: Port = 8501, allow_remote: Remote = False, allowed_host: Allowed = None
+) -> None:
+    """Open the app, under the name that this command had before."""
+    say("The command is 'app' now: 'serve' opens the app too, for the time being.", error=True)
+    open_app(host, port, allow_remote, allowed_host)

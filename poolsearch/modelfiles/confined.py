@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -20,12 +19,12 @@ from typing import Any
 
 import psutil
 
+from poolsearch import processes
 from poolsearch.errors import WeightsError
 
 SECONDS = 60  # of CPU time, for one file
 _IDLE = 60  # seconds after which a child is looked at
 MEMORY = 1 << 30  # bytes that a child may take beside its libraries and three times the file
-_ROOT = Path(__file__).parents[2]
 _REPLY = 1 << 26  # bytes of one reply: far more than the names of any network
 Handler = Callable[[Path, Path | None], dict[str, Any]]  # from a file, and the folder to write into, to the reply
 
@@ -48,10 +47,10 @@ def ask(module: str, files: Sequence[Path], into: Path | None = None) -> list[di
 
 def _run(module: str, files: Sequence[Path], into: Path | None) -> tuple[list[str], str]:
     """Return the lines that a child printed, and how it ended."""
-    request = json.dumps({"files": [str(file.resolve()) for file in files], "into": into and str(into)})
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    request = json.dumps({"files": [str(file.resolve()) for file in files], "into": into and str(into.resolve())})
+    environment = processes.environment(CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1", PYTHONIOENCODING="utf-8")
     child = subprocess.Popen(
-        [sys.executable, "-m", module], cwd=_ROOT, env=environment, encoding="utf-8",
+        processes.module(module), env=environment, encoding="utf-8",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     out = _output(child, request)

@@ -50,7 +50,7 @@ def test_whatever_else_may_be_reached_from_elsewhere(host):
 )
 def test_an_open_door_is_refused_in_words_with_exit_code_2(words, message, monkeypatch):
     monkeypatch.setattr(serve.subprocess, "Popen", None)  # nothing may start
-    refused = CliRunner().invoke(cli.app, ["serve", *words])
+    refused = CliRunner().invoke(cli.app, ["app", *words])
     assert refused.exit_code == 2
     assert message in refused.stderr
     assert refused.stderr.count("\n") == 1
@@ -71,7 +71,7 @@ def test_streamlit_may_listen_to_other_machines_only_when_the_environment_says_s
         assert "without an address" in door.refusal(address, {})
     for address in (None, "192.0.2.7"):
         assert re.search(
-            r"python -m poolsearch serve --host \S+ --allow-remote --allowed-host NAME$", door.refusal(address, {})
+            r"python -m poolsearch app --host \S+ --allow-remote --allowed-host NAME$", door.refusal(address, {})
         )
 
 
@@ -290,7 +290,8 @@ def test_the_door_lets_our_own_names_in_and_nothing_else():
 
 def test_streamlit_is_told_everything_that_keeps_the_door_shut():
     words = serve.command("127.0.0.1", 8502, ["localhost", "a.example"])
-    assert words[1:5] == ["-m", "streamlit", "run", str(ROOT / "app.py")]
+    assert words[1:5] == ["-P", "-m", "streamlit", "run"]
+    assert Path(words[5]) == ROOT / "poolsearch" / "app" / "entry.py"
     assert {
         "--server.address=127.0.0.1", "--server.port=8502", "--server.allowedHosts=localhost",
         "--server.allowedHosts=a.example", "--server.enableCORS=true", "--server.enableXsrfProtection=true",
@@ -298,13 +299,12 @@ def test_streamlit_is_told_everything_that_keeps_the_door_shut():
     } <= set(words)  # fmt: skip
 
 
-def test_the_environment_can_not_open_what_the_flags_shut(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_the_environment_can_not_open_what_the_flags_shut():
     own = {
         "PATH": "/bin", "STREAMLIT_SERVER_CORS_ALLOWED_ORIGINS": "*", "STREAMLIT_GLOBAL_DEVELOPMENT_MODE": "true",
-        "POOLSEARCH_ALLOW_REMOTE": "1", "POOLSEARCH_RUNS": "mine",
+        "POOLSEARCH_ALLOW_REMOTE": "1", "POOLSEARCH_RUNS": "mine", "PYTHONPATH": "/own",
     }  # fmt: skip
-    kept = {"PATH": "/bin", "POOLSEARCH_RUNS": str(tmp_path / "mine")}  # the app runs in another folder
+    kept = {"PATH": "/bin", "POOLSEARCH_RUNS": "mine", "PYTHONPATH": f"{ROOT}{os.pathsep}/own"}
     assert serve.environment_of(own, allow_remote=False) == kept
     assert serve.environment_of(own, allow_remote=True) == {**kept, "POOLSEARCH_ALLOW_REMOTE": "1"}
 
@@ -363,7 +363,7 @@ def started(words, cwd, **more):
 def test_the_app_starts_from_anywhere_beside_a_taken_port_and_ends_with_ctrl_c(tmp_path):
     with held() as taken:
         port = taken.getsockname()[1]
-        process = started(["-m", "poolsearch", "serve", "--port", str(port)], tmp_path)
+        process = started(["-m", "poolsearch", "app", "--port", str(port)], tmp_path)
         line = process.stdout.readline()
     said = re.fullmatch(rf"Port {port} is in use; the app is on http://localhost:(\d+)\.\n", line)
     assert said, line + process.stderr.read()
@@ -410,16 +410,16 @@ def test_streamlit_run_with_an_open_address_serves_nobody(way, tmp_path):
     _, err = process.communicate(timeout=20)
     assert got == b""
     assert process.returncode == 2
-    assert "python -m poolsearch serve --host 0.0.0.0 --allow-remote" in err
+    assert "python -m poolsearch app --host 0.0.0.0 --allow-remote" in err
     assert "Traceback" not in err
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["serve", "python app.py", "uvicorn elsewhere"])
+@pytest.mark.parametrize("way", ["app", "python app.py", "uvicorn elsewhere"])
 def test_what_is_refused_before_streamlit_never_listens(way, tmp_path):
     port = free_port()
     words = {
-        "serve": ["-m", "poolsearch", "serve", "--host", "0.0.0.0", "--port", str(port)],
+        "app": ["-m", "poolsearch", "app", "--host", "0.0.0.0", "--port", str(port)],
         "python app.py": [str(ROOT / "app.py"), "--host", "0.0.0.0", "--port", str(port)],
         "uvicorn elsewhere": ["-m", "uvicorn", "--host", "0.0.0.0", "--port", str(port), "app:app"],
     }[way]
@@ -431,3 +431,15 @@ def test_what_is_refused_before_streamlit_never_listens(way, tmp_path):
     assert (process.returncode, seen) == (2, set())
     assert "--allow-remote" in err
     assert "Traceback" not in err
+
+
+def test_the_command_of_before_opens_the_app_and_says_its_new_name(monkeypatch):
+    monkeypatch.setattr(serve, "serve", lambda *asked: print(asked) or 0)
+    ended = CliRunner().invoke(cli.app, ["serve", "--port", "8600"])
+    assert (ended.exit_code, ended.stdout) == (0, "('127.0.0.1', 8600, False, ())\n")
+    assert ended.stderr == "The command is 'app' now: 'serve' opens the app too, for the time being.\n"
+
+
+def test_a_checkout_and_an_installed_app_have_the_same_settings():
+    own = (ROOT / "poolsearch" / "app" / ".streamlit" / "config.toml").read_text()
+    assert (ROOT / ".streamlit" / "config.toml").read_text() == own

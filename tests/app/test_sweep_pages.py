@@ -146,7 +146,7 @@ def test_a_sweep_starts_with_an_estimate_and_its_command_and_is_watched_next(spa
     at.number_input(key="new-trials").set_value(6).run()
     assert "python -m poolsearch sweep start lecture.toml --workers" in at.code[0].value
     press(at, "start")
-    assert [Path(word).name for word in spawned[0][1:3]] == ["sweep.py", "config.toml"]
+    assert [Path(word).name for word in spawned[0][1:6]] == ["-P", "-m", "poolsearch", "run", "config.toml"]
     config = folder.read_config("lecture")
     assert (config.trials, config.minutes, config.backbone) == (6, None, "smallnet/1x20x20")
     assert config.space.sites["stage1"].stride == (2,)  # the one site that differs from the start

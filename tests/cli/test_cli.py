@@ -4,7 +4,9 @@ import errno
 import json
 import os
 import platform
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import pytest
@@ -248,4 +250,19 @@ def test_the_doctor_names_each_package_and_the_fix(monkeypatch):
     monkeypatch.setattr(doctor, "version", lambda name: "0.1")
     ill = ask("doctor")
     assert ill.exit_code == 1
-    assert "NO   optuna 0.1, made for 5.0.0\n     fix: pip install optuna==5.0.0" in ill.stdout
+    assert 'NO   optuna 0.1, needed is >=5.0,<6\n     fix: pip install "optuna>=5.0,<6"' in ill.stdout
+
+
+def test_the_doctor_asks_for_what_the_package_asks_for_and_the_pins_are_within():
+    from packaging.requirements import Requirement
+
+    from poolsearch.cli.doctor import NEEDED
+
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    needed = {found.name: found.specifier for found in map(Requirement, project["dependencies"])}
+    assert needed == {name: Requirement(name + versions).specifier for name, versions in NEEDED.items()}
+    lines = (root / "requirements.txt").read_text().splitlines()
+    pins = dict(line.split("#")[0].strip().split("==") for line in lines if "==" in line)
+    assert set(pins) == set(needed)
+    assert [name for name, pin in pins.items() if pin not in needed[name]] == []

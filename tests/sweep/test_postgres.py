@@ -7,7 +7,6 @@ import os
 import pwd
 import random
 import re
-import runpy
 import secrets
 import shutil
 import signal
@@ -25,6 +24,7 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.pool import NullPool
 
+from poolsearch.cli import run as cli_run
 from poolsearch.cli.command import refusing
 from poolsearch.config import to_toml
 from poolsearch.errors import BusyError, StudyError
@@ -383,8 +383,7 @@ def test_a_storage_that_cannot_be_is_one_sentence(
     config = tmp_path / "config.toml"
     config.write_text(to_toml(tiny))
     with pytest.raises(typer.Exit) as ended:
-        main = refusing(runpy.run_path(str(ROOT / "experiments" / "sweep.py"))["main"])
-        main(config, storage=change(database).replace("{password}", password))
+        refusing(cli_run.run)(config, storage=change(database).replace("{password}", password))
     out, err = capsys.readouterr()
     assert (ended.value.exit_code, out) == (2, "")
     assert sentence in err

@@ -242,17 +242,31 @@ def test_the_script_ends_with_a_table_and_one_json_line(tmp_path, tiny):
     ("words", "message"),
     [
         (["nowhere.toml"], "Can't read the config 'nowhere.toml': No such file or directory.\n"),
-        (["configs/cluttered-digits.toml", "--set", "trails=3"], "Unknown key 'trails' in 'the config'. Did you mean"),
         (
-            ["configs/cluttered-digits.toml", "--device", "gpu"],
+            ["configs/cluttered-digits.toml"],
+            "Can't read the config 'configs/cluttered-digits.toml': No such file or directory. "
+            "Did you mean 'experiments/configs/cluttered-digits.toml'?\n",
+        ),
+        (
+            ["experiments/configs/cluttered-digits.toml", "--set", "trails=3"],
+            "Unknown key 'trails' in 'the config'. Did you mean",
+        ),
+        (
+            ["experiments/configs/cluttered-digits.toml", "--device", "gpu"],
             "Unknown device 'gpu'. Possible: auto, cpu, cuda (a GPU is cuda).\n",
         ),
         (
-            ["configs/cluttered-digits.toml", "--set", "study=../up"],
+            ["experiments/configs/cluttered-digits.toml", "--set", "study=../up"],
             "The study name '../up' is not possible.",
         ),
-        (["configs/cluttered-digits.toml", "--engine", "dask"], "Unknown engine 'dask'. Possible: local, ray.\n"),
-        (["configs/cluttered-digits.toml", "--workers", "0"], "Workers go from 1 to 256, got 0. Nearest: 1.\n"),
+        (
+            ["experiments/configs/cluttered-digits.toml", "--engine", "dask"],
+            "Unknown engine 'dask'. Possible: local, ray.\n",
+        ),
+        (
+            ["experiments/configs/cluttered-digits.toml", "--workers", "0"],
+            "Workers go from 1 to 256, got 0. Nearest: 1.\n",
+        ),
     ],
 )
 def test_the_script_refuses_in_one_sentence(words, message, tmp_path):

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import poolsearch
 from poolsearch import files
 from poolsearch.errors import EngineError
 from poolsearch.sweep.engines.cluster_connection import MODEL, chosen, connected, first_line, unheard
 from poolsearch.sweep.engines.cluster_task import Work, attend
 from poolsearch.sweep.engines.engine import LAST, Answer, Job, Resources, ticket
 
-_PACKAGE = Path(__file__).parents[2]
+_PACKAGE = Path(poolsearch.__file__).parent
 _SHARE = 0.001  # of that resource for each job: enough to be placed there, too little to run out
 _TRIES = 3  # for a job whose process dies before it begins: Ray queues jobs behind others, and loses them together
 _HEAD_S = 10.0  # for how long the head may be out of reach; Ray ends a process that it left alone for a minute

@@ -7,19 +7,16 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TextIO
 
 import psutil
 
-from poolsearch import devices
+from poolsearch import devices, processes
 from poolsearch.errors import EngineError
 from poolsearch.sweep.engines import memory
 from poolsearch.sweep.engines.engine import LAST, ONE_THREAD, Answer, Job, Resources, ticket
 
-_ROOT = Path(__file__).parents[3]
 _GRACE_S = 10.0  # between asking a worker to end and ending it
 _CRASHES = 10  # of workers in a row before they were ready: then no more are started, for something is wrong with all
 _LOOK_S = 1.0  # a share of CPU over less than that says nothing; the coordinator asks many times a second
@@ -57,13 +54,13 @@ class LocalEngine:
                 self._workers.append(self._start(slot))
 
     def _start(self, slot: int) -> _Worker:
-        environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(_ROOT)}
+        environment = processes.environment(**ONE_THREAD)
         environment.pop("PGPASSWORD", None)  # workers never see the database
         if self._device == "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = devices.visible(slot)  # set before torch is imported
-        tied = [sys.executable, "-m", "poolsearch.sweep.engines.tied", str(os.getpid())]
+        tied = processes.module("poolsearch.sweep.engines.tied", str(os.getpid()))
         process = subprocess.Popen(
-            [*tied, self._module, self._device], cwd=_ROOT, env=environment, bufsize=0,
+            [*tied, self._module, self._device], env=environment, bufsize=0,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
             start_new_session=True,  # Ctrl-C reaches the coordinator alone, which then ends the workers
         )  # fmt: skip

@@ -49,8 +49,8 @@ _OPTIONS, _STATUS = TypeAdapter(Options), TypeAdapter(SweepStatus)
 
 
 def runs_folder() -> Path:
-    """Return the folder of all sweeps: POOLSEARCH_RUNS, or `runs` beside the code."""
-    wanted = os.environ.get("POOLSEARCH_RUNS") or str(Path(__file__).parents[3] / "runs")
+    """Return the folder of all sweeps: POOLSEARCH_RUNS, or `runs` in the working folder."""
+    wanted = os.environ.get("POOLSEARCH_RUNS") or str(Path.cwd() / "runs")
     if not is_text(wanted):
         raise StudyError(f"POOLSEARCH_RUNS is {wanted!r}: control characters and broken UTF-8 are not possible there.")
     return Path(wanted)

@@ -6,13 +6,11 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean, median
 from typing import Literal
 
-from poolsearch import files
+from poolsearch import files, processes
 from poolsearch.config import SweepConfig, extended, to_toml
 from poolsearch.devices import cores
 from poolsearch.errors import PoolsearchError, StudyError
@@ -25,7 +23,6 @@ from poolsearch.sweep.running.preflight import preflight
 from poolsearch.sweep.search.space import Space, space_of
 from poolsearch.sweep.study import store
 
-_ROOT = Path(__file__).parents[3]
 _MACS_PER_SECOND = 8e9  # one core of 2024 in the training loop, until something was measured here
 _START_S = 5  # until the workers have imported torch
 Budget = Literal["trials", "minutes"]
@@ -125,13 +122,12 @@ def _spawn(config: SweepConfig, words: list[str]) -> None:
     with folder.writing(place):
         folder.write_status(SweepStatus(study, "starting", config.trials, elapsed_s=elapsed, minutes=config.minutes))
         log = (place / "log.txt").open("ab")
-    script, file = str(_ROOT / "experiments" / "sweep.py"), str(place / "config.toml")
-    environment = {**os.environ, "POOLSEARCH_RUNS": str(folder.runs_folder().absolute())}
+    command = processes.module("poolsearch", "run", str(place / "config.toml"), "--set", f"study={study}", *words)
+    environment = processes.environment(POOLSEARCH_RUNS=str(folder.runs_folder().absolute()))
     with log:
         # its own session: neither closing the tab nor stopping the server ends it
         child = subprocess.Popen(
-            [sys.executable, script, file, "--set", f"study={study}", *words],
-            cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
         )  # fmt: skip
     _children[:] = [old for old in _children if old.poll() is None] + [child]
 
