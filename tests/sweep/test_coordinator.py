@@ -840,3 +840,20 @@ def test_of_many_who_start_one_name_at_once_one_succeeds(tiny, monkeypatch):
     assert len(spawned) == 1
     assert set(refused) == {"There is a sweep called 'tiny' already. Take another name."}
     assert len(refused) == 19
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"event": "dnoe", **figures()}, "An answer of the engine can't be read. Unknown event 'dnoe'."),
+        ({"event": "failed", "kind": "memmory", "reason": "so"}, "The engine's answer 'failed' can't be read: kind:"),
+        ({"event": "died"}, "The engine's answer 'died' can't be read: reason: field required."),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_a_bug_and_no_death(tiny, answer, reason):
+    outcome, engine = sweep(with_trials(tiny, 3), lambda job: answer if job["id"] == 1 else done())
+    row = outcome.rows[1]
+    assert (row.state, row.kind, row.attempts) == ("failed", "bug", 1)
+    assert row.reason.startswith(reason)
+    assert engine.cancelled == [1]
+    assert [row.state for row in outcome.rows] == ["complete", "failed", "complete"]

@@ -19,7 +19,7 @@ from poolsearch import files
 from poolsearch.errors import EngineError
 from poolsearch.sweep.engines.cluster_connection import MODEL, chosen, connected, first_line, unheard
 from poolsearch.sweep.engines.cluster_task import Work, attend
-from poolsearch.sweep.engines.engine import LAST, Answer, Job, Resources, ticket
+from poolsearch.sweep.engines.engine import LAST, Job, Message, Resources, ticket
 
 _PACKAGE = Path(poolsearch.__file__).parent
 _SHARE = 0.001  # of that resource for each job: enough to be placed there, too little to run out
@@ -80,7 +80,7 @@ class RayEngine:
         """Give a job to the cluster; where no node has room, it waits there."""
         self._jobs.append(_Task(job, self._begin(job)))
 
-    def poll(self, timeout: float) -> list[Answer]:
+    def poll(self, timeout: float) -> list[Message]:
         """Return the answers that came within `timeout` seconds, at once when there are some."""
         deadline = time.monotonic() + timeout
         while True:
@@ -135,9 +135,9 @@ class RayEngine:
         """Return the stream of what a new task for a job says."""
         return self._remote.remote({**job, "weights": bool(job.get("weights"))}, self._device, self._work)
 
-    def _heard(self, task: _Task) -> list[Answer]:
+    def _heard(self, task: _Task) -> list[Message]:
         """Return what a task said since; its job leaves the list with its last answer."""
-        answers: list[Answer] = []
+        answers: list[Message] = []
         while task in self._jobs and (said := self._said(task)):
             if said["event"] == "began":
                 task.node, task.where = said["node"], said["where"]
@@ -147,12 +147,12 @@ class RayEngine:
                 self._jobs.remove(task)
         return answers
 
-    def _said(self, task: _Task) -> Answer | None:
+    def _said(self, task: _Task) -> Message | None:
         """Return the next thing that a task said, or None when there is nothing yet."""
         try:
             if not self._ray.wait([task.stream], timeout=0)[0]:
                 return None
-            said: Answer = self._ray.get(next(task.stream))
+            said: Message = self._ray.get(next(task.stream))
             return said
         except StopIteration:
             return task.died("The task ended without an answer.")
@@ -166,7 +166,7 @@ class RayEngine:
         """Return what is raised before a job begins where its code can't be had: no other process would do better."""
         return self._ray.exceptions.RayTaskError, self._ray.exceptions.RuntimeEnvSetupError
 
-    def _death(self, task: _Task, error: Exception) -> Answer:
+    def _death(self, task: _Task, error: Exception) -> Message:
         """Return what a job died of. Ray does not say which signal ended a process: that counts as the job's doing."""
         there = {node["NodeID"] for node in self._nodes(age=0)}
         if isinstance(error, self._ray.exceptions.OutOfMemoryError):
@@ -180,7 +180,7 @@ class RayEngine:
             return task.lost()
         return task.died(f"Its process died: {task.where}.")
 
-    def _kept(self, task: _Task, said: Answer) -> Answer:
+    def _kept(self, task: _Task, said: Message) -> Message:
         """Write the weights that came with an answer where the job wants them, and return the answer without."""
         content, digest = said.pop("weights_content", None), said.pop("weights_sha256", None)
         if content is None:
@@ -198,7 +198,7 @@ class RayEngine:
             return {**task.ticket, "event": "failed", "kind": "refused", "reason": reason}
         return said
 
-    def _lost(self) -> list[Answer]:
+    def _lost(self) -> list[Message]:
         """Return the deaths of the jobs on nodes that the cluster has given up.
 
         Where a machine fell silent without closing its connections, Ray gives it up after a minute and goes on waiting
@@ -268,13 +268,13 @@ class _Task:
     tries: int = 1
 
     @property
-    def ticket(self) -> Answer:
+    def ticket(self) -> Message:
         return ticket(self.job)
 
-    def died(self, reason: str, outside: bool = False) -> Answer:
+    def died(self, reason: str, outside: bool = False) -> Message:
         return {**self.ticket, "event": "died", "reason": reason, "outside": outside}
 
-    def lost(self) -> Answer:
+    def lost(self) -> Message:
         """Return that its node is gone, which is not the job's doing."""
         return self.died(f"The node was lost under {self.where}.", outside=True)
 

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 
-from poolsearch.sweep.engines.engine import LAST, Answer, Job, ticket
+from poolsearch.sweep.engines.engine import LAST, Job, Message, ticket
 
-Work = Callable[[Job, str, Callable[[Answer], None]], None]
+Work = Callable[[Job, str, Callable[[Message], None]], None]
 
 
-def attend(job: Job, device: str, work: Work | None) -> Iterator[Answer]:
+def attend(job: Job, device: str, work: Work | None) -> Iterator[Message]:
     """Yield where the task is, then what its job says, the trained weights with the last. Runs on a node.
 
     The work has a thread of its own, so that epochs are heard of while it goes on.
     """
-    answers: SimpleQueue[Answer] = SimpleQueue()
+    answers: SimpleQueue[Message] = SimpleQueue()
     yield _began()
     with tempfile.TemporaryDirectory(prefix="poolsearch-") as folder:
         weights = Path(folder) / "weights.safetensors"
@@ -35,13 +35,13 @@ def attend(job: Job, device: str, work: Work | None) -> Iterator[Answer]:
     yield said
 
 
-def _began() -> Answer:
+def _began() -> Message:
     context = importlib.import_module("ray").get_runtime_context()
     address = importlib.import_module("ray").util.get_node_ip_address()
     return {"event": "began", "node": context.get_node_id(), "where": f"process {os.getpid()} on {address}"}
 
 
-def _carry_out(work: Work | None, job: Job, device: str, say: Callable[[Answer], None]) -> None:
+def _carry_out(work: Work | None, job: Job, device: str, say: Callable[[Message], None]) -> None:
     reason = "The work ended without an answer."
     try:
         (work or _answer)(job, device, say)
@@ -50,7 +50,7 @@ def _carry_out(work: Work | None, job: Job, device: str, say: Callable[[Answer],
     say({**ticket(job), "event": "failed", "kind": "bug", "reason": reason})  # not heard behind a last answer
 
 
-def _answer(job: Job, device: str, say: Callable[[Answer], None]) -> None:
+def _answer(job: Job, device: str, say: Callable[[Message], None]) -> None:
     from poolsearch.sweep.engines.worker import answer
 
     answer(job, device, say)

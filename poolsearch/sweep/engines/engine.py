@@ -1,6 +1,7 @@
 """What the coordinator asks of an engine: a place where trials run. It knows no study, and never sees the database.
 
-A job is a plain dict, {"id", "attempt", "do", ...}; what comes back are answers with the job's id and attempt:
+A job is a plain dict, {"id", "attempt", "do", ...}; what comes back are messages with the job's id and
+attempt, which `answers` makes records of:
 
     {"event": "epoch", "row": {...}}                 one epoch is over
     {"event": "waits", "for": "process 42 on ..."}   another process measures on the device; "" when that is over
@@ -18,14 +19,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 Job = dict[str, Any]
-Answer = dict[str, Any]
+Message = dict[str, Any]
 
 
 LAST = ("done", "failed", "full")  # events behind which a worker has nothing more to say of a job
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # of every worker
 
 
-def ticket(job: Job) -> Answer:
+def ticket(job: Job) -> Message:
     """Return what every answer to a job begins with: its id and attempt."""
     return {"id": job["id"], "attempt": job.get("attempt", 1)}
 
@@ -49,7 +50,7 @@ class Engine(Protocol):
     def submit(self, job: Job) -> None:
         """Give a job to a free worker; there must be one."""
 
-    def poll(self, timeout: float) -> list[Answer]:
+    def poll(self, timeout: float) -> list[Message]:
         """Return the answers that came within `timeout` seconds, at once when there are some."""
 
     def cancel(self, id: int) -> None:

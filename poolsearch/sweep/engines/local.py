@@ -15,7 +15,7 @@ import psutil
 from poolsearch import devices, processes
 from poolsearch.errors import EngineError
 from poolsearch.sweep.engines import memory
-from poolsearch.sweep.engines.engine import LAST, ONE_THREAD, Answer, Job, Resources, ticket
+from poolsearch.sweep.engines.engine import LAST, ONE_THREAD, Job, Message, Resources, ticket
 
 _GRACE_S = 10.0  # between asking a worker to end and ending it
 _CRASHES = 10  # of workers in a row before they were ready: then no more are started, for something is wrong with all
@@ -77,9 +77,9 @@ class LocalEngine:
         worker.job, worker.kernel_kills = job, memory.kernel_kills()
         worker.send(job)
 
-    def poll(self, timeout: float) -> list[Answer]:
+    def poll(self, timeout: float) -> list[Message]:
         """Return the answers that came within `timeout` seconds, at once when there are some."""
-        answers: list[Answer] = []
+        answers: list[Message] = []
         deadline = time.monotonic() + timeout
         while not answers and (left := deadline - time.monotonic()) > 0:
             self._force()
@@ -130,7 +130,7 @@ class LocalEngine:
 
     # ------------------------------------------------------------------------------------------------------- within
 
-    def _read(self, worker: _Worker) -> list[Answer]:
+    def _read(self, worker: _Worker) -> list[Message]:
         answers = worker.receive()
         if answers is None:
             return self._ended(worker)
@@ -146,7 +146,7 @@ class LocalEngine:
                 self._fill()
         return answers
 
-    def _ended(self, worker: _Worker) -> list[Answer]:
+    def _ended(self, worker: _Worker) -> list[Message]:
         """Replace a worker that is gone, and say what its job died of."""
         job = None if worker.ending else worker.job
         self._remove(worker)
@@ -199,7 +199,7 @@ class _Worker:
         except BrokenPipeError:
             pass  # it died just now: the closed output pipe says so at the next poll
 
-    def receive(self) -> list[Answer] | None:
+    def receive(self) -> list[Message] | None:
         """Return the whole lines that have come, or None when the process has closed its output."""
         assert self.process.stdout is not None
         data = os.read(self.process.stdout.fileno(), 1 << 16)
@@ -226,7 +226,7 @@ class _Worker:
                 except BrokenPipeError:
                     pass
 
-    def last_words(self) -> Answer:
+    def last_words(self) -> Message:
         """Return what it died of, and whether that came from outside while memory was free."""
         code = self.process.returncode
         if not self.killed:
@@ -250,7 +250,7 @@ class _Worker:
         return self._bytes
 
 
-def _unfit(last: Answer) -> bool:
+def _unfit(last: Message) -> bool:
     """Return whether a worker that ended a job with this answer is to be replaced."""
     return last["event"] == "failed" and (last["kind"] in ("memory", "bug") or last.get("broken", False))
 

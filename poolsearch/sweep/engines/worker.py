@@ -25,7 +25,7 @@ from poolsearch.errors import PoolsearchError, TrialFailed
 from poolsearch.records.network import LatencyRow
 from poolsearch.records.sweep import EpochRow
 from poolsearch.sweep.engines.device_lock import OnWait, device_alone, say_so
-from poolsearch.sweep.engines.engine import Answer, Job, ticket
+from poolsearch.sweep.engines.engine import Job, Message, ticket
 
 if TYPE_CHECKING:  # torch is imported late: the parent's pipe is watched before that
     from torch import nn
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # torch is imported late: the parent's pipe is watched before
     from poolsearch.config import SweepConfig
     from poolsearch.plan import Plan
 
-Say = Callable[[Answer], None]
+Say = Callable[[Message], None]
 
 
 def _jobs() -> SimpleQueue[str]:
@@ -50,7 +50,7 @@ def _jobs() -> SimpleQueue[str]:
 
 
 def main(device: str = "cpu") -> None:
-    """Answer jobs until the input closes."""
+    """Message jobs until the input closes."""
     jobs = _jobs()  # before the imports: the input may close meanwhile
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints goes to the log, not among answers
@@ -59,7 +59,7 @@ def main(device: str = "cpu") -> None:
     torch.set_num_threads(1)
     _import_all()
 
-    def say(said: Answer) -> None:
+    def say(said: Message) -> None:
         try:
             print(json.dumps(said), file=answers)
         except BrokenPipeError:  # the parent is gone: nobody hears it

@@ -22,7 +22,7 @@ def work(sweep: Dispatcher) -> None:
     try:
         sweep.report("running", force=True)
         while _goes_on(sweep):
-            sweep.answers = sweep.engine.poll(0.5)
+            sweep.answers = sweep.poll(0.5)
             sweep.handle()
             sweep.enforce_limits()
             sweep.report()

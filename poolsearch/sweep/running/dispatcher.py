@@ -13,9 +13,19 @@ from typing import Any
 
 from poolsearch import files
 from poolsearch.config import SweepConfig, to_toml
-from poolsearch.errors import PoolsearchError, StudyError, TrialFailed
-from poolsearch.records.sweep import EpochRow, FailureKind, SweepStatus
-from poolsearch.sweep.engines.engine import Answer, Engine, Job
+from poolsearch.errors import EngineError, PoolsearchError, StudyError, TrialFailed
+from poolsearch.records.sweep import FailureKind, SweepStatus
+from poolsearch.sweep.engines.answers import (
+    Answer,
+    DiskFull,
+    Done,
+    EpochEnded,
+    Failed,
+    WaitsForDevice,
+    WorkerDied,
+    answer_of,
+)
+from poolsearch.sweep.engines.engine import Engine, Job
 from poolsearch.sweep.folder import folder
 from poolsearch.sweep.running.attempts import BEGUN
 from poolsearch.sweep.running.clock import WorkClock
@@ -120,39 +130,52 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------------------- what came of it
 
+    def poll(self, timeout_s: float) -> list[Answer]:
+        """Return what the engine has answered. An answer that can't be read fails its trial as a bug of the engine."""
+        answers: list[Answer] = []
+        for message in self.engine.poll(timeout_s):
+            try:
+                answers.append(answer_of(message))
+            except EngineError as error:
+                if self._at_work(message.get("id"), message.get("attempt")):
+                    self.give_up(message["id"], str(error), "bug")
+        return answers
+
     def handle(self) -> None:
         """Record every answer that has come."""
         while self.answers:
             answer = self.answers.pop(0)
             if self.ended(answer):
-                self.state.answered(answer["id"])
+                self.state.answered(answer.id)
                 self._record(answer)
 
     def ended(self, answer: Answer) -> bool:
         """Return whether an answer is the last of a job at work; of any other it is taken note here."""
-        number = answer["id"]
-        flight = self.state.flights.get(number)
-        if flight is None or flight.attempt != answer["attempt"]:
+        if not self._at_work(answer.id, answer.attempt):
             return False  # of an attempt that was given up
-        if answer["event"] == "epoch":
-            self.state.epoch_ended(number, EpochRow(**answer["row"]))
-        elif answer["event"] == "waits":
-            self.state.waits_for_device(number, answer["for"])
-        return answer["event"] not in ("epoch", "waits")
+        if isinstance(answer, EpochEnded):
+            self.state.epoch_ended(answer.id, answer.row)
+        elif isinstance(answer, WaitsForDevice):
+            self.state.waits_for_device(answer.id, answer.holder)
+        return not isinstance(answer, EpochEnded | WaitsForDevice)
+
+    def _at_work(self, number: object, attempt: object) -> bool:
+        flight = self.state.flights.get(number) if isinstance(number, int) else None
+        return flight is not None and flight.attempt == attempt
 
     def _record(self, answer: Answer) -> None:
-        number = answer["id"]
-        if answer["event"] == "done":
-            self.complete(number, _figures(answer))
-        elif answer["event"] == "failed":
-            if "environment" in answer:
-                self.ledger.note(number, "environment", answer["environment"])
-            self.fail(number, answer["kind"], answer["reason"])
-        elif answer["event"] == "full":
+        number = answer.id
+        if isinstance(answer, Done):
+            self.complete(number, answer.figures)
+        elif isinstance(answer, Failed):
+            if answer.environment is not None:
+                self.ledger.note(number, "environment", answer.environment)
+            self.fail(number, answer.kind, answer.reason)
+        elif isinstance(answer, DiskFull):
             self.state.set_back(number)
             self._least_mb = max(self._least_mb, self._free_mb() + 1)  # trying again with as little would be in vain
-        else:
-            self._worker_died(number, answer["reason"], answer.get("outside", False))
+        elif isinstance(answer, WorkerDied):
+            self._worker_died(number, answer.reason, answer.outside)
 
     def _worker_died(self, number: int, reason: str, outside: bool) -> None:
         final = self.state.worker_died(number, reason, outside)
@@ -224,10 +247,10 @@ class Dispatcher:
     def keep_on_disk(self) -> None:
         """Keep in files what the workers have answered and the database could not take."""
         with contextlib.suppress(PoolsearchError):
-            self.answers += self.engine.poll(0.1)
+            self.answers += self.poll(0.1)
         for answer in self.answers:
-            if answer["event"] == "done" and answer["id"] >= 0:
-                self.ledger.keep_on_disk(answer["id"], _figures(answer))
+            if isinstance(answer, Done) and answer.id >= 0:
+                self.ledger.keep_on_disk(answer.id, answer.figures)
 
     # --------------------------------------------------------------------------------------------- the disk, the status
 
@@ -255,8 +278,3 @@ class Dispatcher:
         with contextlib.suppress(OSError):  # the disk is full: the study matters, what a page shows does not
             folder.write_status(self.status)
         self.on_change(self.status)
-
-
-def _figures(answer: Answer) -> dict[str, Any]:
-    """Return what an answer holds beside whose it is."""
-    return {name: value for name, value in answer.items() if name not in ("id", "attempt", "event")}

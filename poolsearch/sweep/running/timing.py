@@ -6,7 +6,7 @@ While they were trained their neighbours differed; only figures measured togethe
 from __future__ import annotations
 
 from poolsearch.records.sweep import TrialRow
-from poolsearch.sweep.engines.engine import Answer
+from poolsearch.sweep.engines.answers import Answer, Done, WorkerDied
 from poolsearch.sweep.running.control import obey
 from poolsearch.sweep.running.dispatcher import Dispatcher
 from poolsearch.sweep.running.status import busy_device
@@ -37,17 +37,17 @@ def time_together(sweep: Dispatcher) -> None:
     plans = [str(row.plan) for row in rows]
     for _ in range(_TRIES if rows else 0):
         while not sweep.engine.resources().free and not state.stop:  # a worker is being replaced
-            sweep.engine.poll(0.1)
+            sweep.poll(0.1)
         if state.stop:
             return
         state.tried_again(TIMING)
         sweep.submit({"id": TIMING, "do": "latency", "plans": plans})
         answer = _answer(sweep, f"Timing {len(rows)} finished networks together.")
-        if answer and answer["event"] == "done":
+        if isinstance(answer, Done):
             numbers = (str(row.number) for row in rows)
-            sweep.ledger["latency"] = dict(zip(numbers, answer["latencies"], strict=True))
+            sweep.ledger["latency"] = dict(zip(numbers, answer.figures["latencies"], strict=True))
             sweep.ledger["timed"] = state.counts["COMPLETE"]
-        if not answer or answer["event"] != "died":
+        if not isinstance(answer, WorkerDied):
             return
 
 
@@ -65,8 +65,8 @@ def _answer(sweep: Dispatcher, message: str) -> Answer | None:
     state = sweep.state
     while TIMING in state.flights and not state.stop:
         sweep.report("running", busy_device(state) or message)
-        for answer in sweep.engine.poll(0.5):
-            if answer["id"] == TIMING and sweep.ended(answer):
+        for answer in sweep.poll(0.5):
+            if answer.id == TIMING and sweep.ended(answer):
                 state.answered(TIMING)
                 return answer
         sweep.enforce_limits()
