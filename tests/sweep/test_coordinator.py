@@ -857,3 +857,18 @@ def test_an_answer_that_cannot_be_read_is_a_bug_and_no_death(tiny, answer, reaso
     assert row.reason.startswith(reason)
     assert engine.cancelled == [1]
     assert [row.state for row in outcome.rows] == ["complete", "failed", "complete"]
+
+
+def test_a_trial_that_waits_for_another_attempt_can_be_cancelled(tiny):
+    """Its worker has died, so it stands at the back of the line: what is cancelled there is not tried again."""
+
+    def script(job):
+        if job["id"] == 0:
+            commands.send("tiny", "cancel", 0, id="c")
+            return died()
+        return done() if commands.outcome("tiny", "c") else None
+
+    outcome, engine = sweep(with_trials(tiny, 3), script)
+    assert commands.outcome("tiny", "c") == "Trial 0 is cancelled."
+    assert (outcome.rows[0].state, outcome.rows[0].attempts, engine.cancelled) == ("cancelled", 1, [])
+    assert engine.seen.count((0, 1)) == 1 and (0, 2) not in engine.seen
