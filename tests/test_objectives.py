@@ -10,7 +10,7 @@ from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.objectives import OBJECTIVES, costs_of, possible
 from poolsearch.plan import Plan
 from poolsearch.records.sweep import SweepStatus, TrialRow
-from poolsearch.sweep.study.results import directions, values
+from poolsearch.sweep.study.results import values
 
 PLAN = Plan.parse("smallnet/1x20x20")
 FIGURES = {"accuracy": 0.75, "loss": 0.5, "latency": {"ms": 2.0}, "costs": costs_of(totals(layer_rows(PLAN)))}
