@@ -10,6 +10,7 @@ from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.objectives import OBJECTIVES, costs_of, possible
 from poolsearch.plan import Plan
 from poolsearch.records.sweep import SweepStatus, TrialRow
+from poolsearch.sweep.search.front import directions
 from poolsearch.sweep.study.results import values
 
 PLAN = Plan.parse("smallnet/1x20x20")

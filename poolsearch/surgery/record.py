@@ -1,9 +1,8 @@
 """Record a backbone once: one run on meta tensors under a function mode, with hooks that say which module is at work.
 
 Nothing is computed. Unlike symbolic tracing this sees every functional call, keeps the modules as they are and does
-not freeze the training flag. The run is large (at the published input size): at small sizes maps of 1x1 make a
-broadcast look like equality. Small inputs are replayed, not recorded. Where a network can't run on meta tensors (a
-branch on values, a stray tensor), one real forward pass is recorded instead.
+not freeze the training flag. The run is at the published input size; any other size is replayed. Where a network
+can't run on meta tensors (a branch on values, a stray tensor), one real forward pass is recorded instead.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from poolsearch.surgery.layout import laid
 from poolsearch.surgery.standins import STANDINS, pair
 from poolsearch.surgery.trace import Call, Trace
 
-RECORDED = 96  # pixels: below this, maps at the end of a backbone shrink to 1x1 and can't be told apart
+LARGER = 96  # pixels: enough that no map of a backbone made for small pictures shrinks to 1x1
 _SILENT = {"__get__", "__set__", "_assert", "_set_grad_enabled", "_return_self", "__setitem__"}
 _REDUCTIONS = {"mean", "sum", "amax", "amin", "max", "min", "std", "var", "logsumexp"}
 _POOLINGS = {"max_pool2d", "max_pool2d_with_indices", "boolean_dispatch", "avg_pool2d", "lp_pool2d"}
@@ -34,12 +33,35 @@ _POOLINGS = {"max_pool2d", "max_pool2d_with_indices", "boolean_dispatch", "avg_p
 
 @memory.kept
 def record(name: str, channels: int, training: bool = False) -> Trace:
-    """Return the trace of a backbone at its published input size (at least 96 pixels).
+    """Return the trace of a backbone at its published input size; at 96 pixels where that leaves maps of one pixel.
 
+    On such maps a broadcast looks like equality. A network that takes no other size (flattened into a fully connected
+    layer) is recorded at its own all the same.
     Raises SiteError when the network can't be run for it, with the network's own reason.
     """
     usual = backbones.backbone(name).size
-    size = (channels, max(usual[1], RECORDED), max(usual[2], RECORDED))
+    own, larger = (channels, *usual[1:]), (channels, max(usual[1], LARGER), max(usual[2], LARGER))
+    if own == larger:
+        return _recorded(name, own, training)
+    try:
+        trace = _recorded(name, own, training)
+    except SiteError:
+        return _recorded(name, larger, training)
+    if not _has_one_pixel(trace):
+        return trace
+    try:
+        return _recorded(name, larger, training)
+    except SiteError:
+        return trace
+
+
+def _has_one_pixel(trace: Trace) -> bool:
+    """Return whether a window leaves a single pixel anywhere before the head."""
+    return any(call.window is not None and call.map == (1, 1) for call in trace.calls)
+
+
+def _recorded(name: str, size: tuple[int, int, int], training: bool) -> Trace:
+    """Return the trace of a backbone at this size, on meta tensors, or on real ones where those do not do."""
     try:
         return _traced(name, size, training, "meta")
     except _OwnError as error:

@@ -298,3 +298,24 @@ class Doubled(nn.Module):
 def test_a_map_that_is_added_to_itself_is_read_once(opened):
     rows = {row.op: row for row in layer_rows(opened("doubled", Doubled))}
     assert rows["add"].read_bytes == rows["add"].written_bytes == 4 * 4 * 8 * 8  # 4 channels of 8x8, 4 bytes each
+
+
+class Tutorial(nn.Module):
+    """What tutorials write: two poolings, then a fully connected layer that fits one input size."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 16, 3, padding=1)
+        self.pool, self.fc = nn.MaxPool2d(2), nn.Linear(16 * 4 * 4, 4)
+
+    def forward(self, x):
+        x = self.pool(F.relu(self.conv1(x)))
+        return self.fc(self.pool(F.relu(self.conv2(x))).flatten(1))
+
+
+def test_a_network_that_fits_one_input_size_alone_is_recorded_at_that(opened):
+    plan = opened("tutorial", Tutorial)
+    sites = find_sites(plan.backbone, plan.size)
+    assert [(site.before, site.after) for site in sites] == [((16, 16), (8, 8)), ((8, 8), (4, 4))]
+    with pytest.raises(SiteError, match="takes exactly 256 numbers, but 1024 reach it"):
+        find_sites(plan.backbone, (3, 32, 32))
