@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [  # from the ground up: a file imports from its own floor and from those before it
-    ["errors", "files", "memory", "devices", "study_name", "processes"],
+    ["errors", "files", "memory", "devices", "study_name", "locks", "processes"],
     ["plan"],
     ["records"],
     ["objectives", "config", "config_words", "units"],

@@ -119,8 +119,8 @@ def _running(words: Sequence[str], environment: Mapping[str, str]) -> Iterator[s
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    process = subprocess.Popen(words, env=environment, process_group=0)
+    before = {number: signal.signal(number, end) for number in processes.signals("INT", "TERM", "HUP")}
+    process = subprocess.Popen(words, env=environment, **processes.OWN_GROUP)
     try:
         yield process
     finally:

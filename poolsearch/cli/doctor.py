@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from packaging.specifiers import SpecifierSet
 
-from poolsearch import files
+from poolsearch import files, processes
 
 NEEDED = {  # package: the versions that pyproject.toml asks for
     "torch": ">=2.6",
@@ -53,6 +53,7 @@ def findings() -> list[Finding]:
     if all(finding.ok for finding in found):
         found += [_torchvision(), _device()]
     found += [_optional(*wanted) for wanted in OPTIONAL]
+    found += [Finding(f"on {sys.platform}: {sentence}", True) for sentence in processes.lost()]
     return [*found, _runs()]
 
 

@@ -6,10 +6,8 @@ The child is a fresh interpreter (no fork: nothing of the parent's memory is in 
 
 from __future__ import annotations
 
-import contextlib
 import json
-import resource
-import signal
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -84,9 +82,9 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _ended(code: int) -> str:
-    if code == -signal.SIGXCPU:
+    if -code in processes.signals("XCPU"):
         return f"reading it took more than {SECONDS} s of CPU time"
-    if code == -signal.SIGKILL:
+    if -code in processes.signals("KILL"):
         return "its reader was ended: it did nothing for a minute, or the memory ran out"
     return "its reader broke off"
 
@@ -135,8 +133,5 @@ def _limit(size: int) -> None:
     limits = {"RLIMIT_FSIZE": size + (1 << 20), "RLIMIT_CPU": int(process_time()) + SECONDS, "RLIMIT_CORE": 0}
     if sys.platform == "linux":  # what the libraries have mapped already (0.6 GiB for torch, more with CUDA) is allowed
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limits["RLIMIT_AS"] = pages * resource.getpagesize() + 3 * size + MEMORY
-    for name, limit in limits.items():
-        kind = getattr(resource, name)
-        with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
-            resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
+        limits["RLIMIT_AS"] = pages * os.sysconf("SC_PAGE_SIZE") + 3 * size + MEMORY
+    processes.limit(limits)

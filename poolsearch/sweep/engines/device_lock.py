@@ -15,8 +15,9 @@ from typing import TextIO
 
 import psutil
 
+from poolsearch import processes
 from poolsearch.errors import PoolsearchError
-from poolsearch.sweep.folder.lease import take
+from poolsearch.locks import take
 
 OnWait = Callable[[str], None]
 _SAID_AFTER_S = 2.0  # workers of one sweep wait a fraction of a second for each other, which is not worth a word
@@ -81,7 +82,7 @@ def _holder(file: TextIO) -> tuple[str, bool]:
 
 def _own_folder() -> Path:
     """Return a folder that this user alone can look into. Raises PoolsearchError where there is none."""
-    places = (Path(tempfile.gettempdir()) / f"poolsearch-{os.getuid()}", Path.home() / ".cache" / "poolsearch")
+    places = (Path(tempfile.gettempdir()) / f"poolsearch-{processes.user()}", Path.home() / ".cache" / "poolsearch")
     for place in places:
         if _private(place):
             return place
@@ -96,9 +97,9 @@ def _private(folder: Path) -> bool:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        if not stat.S_ISDIR(found.st_mode) or not processes.is_ours(found):
             return False  # another user was there first, or a link leads elsewhere
-        if stat.S_IMODE(found.st_mode) != 0o700:
+        if os.name == "posix" and stat.S_IMODE(found.st_mode) != 0o700:  # Windows: its temporary folder is one's own
             folder.chmod(0o700)
     except OSError:
         return False

@@ -22,10 +22,7 @@ _CRASHES = 10  # of workers in a row before they were ready: then no more are st
 _LOOK_S = 1.0  # a share of CPU over less than that says nothing; the coordinator asks many times a second
 _FROM_OUTSIDE = 0.1  # of a crash is a worker that someone, or the kernel for want of memory, killed
 # What a process sends itself, or the kernel sends it for what it did: all other signals come from outside
-_OWN_DOING = frozenset(
-    {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS,
-     signal.SIGXCPU, signal.SIGXFSZ, signal.SIGPIPE}
-)  # fmt: skip
+_OWN_DOING = frozenset(processes.signals("SEGV", "BUS", "FPE", "ILL", "ABRT", "TRAP", "SYS", "XCPU", "XFSZ", "PIPE"))
 
 
 class LocalEngine:
@@ -62,7 +59,7 @@ class LocalEngine:
         process = subprocess.Popen(
             [*tied, self._module, self._device], env=environment, bufsize=0,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-            start_new_session=True,  # Ctrl-C reaches the coordinator alone, which then ends the workers
+            **processes.APART,  # Ctrl-C reaches the coordinator alone, which then ends the workers
         )  # fmt: skip
         worker = _Worker(process, slot)
         assert process.stdout is not None

@@ -6,7 +6,6 @@ imported, for importing torch takes seconds in which its parent may die.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import runpy
 import signal
@@ -18,9 +17,12 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 def end_with(parent: int) -> None:
     """Let the kernel end this process when its parent ends, also one that is stopped or hangs in a library.
 
-    A parent that died before it was asked is seen by who the parent is now. Elsewhere than on Linux only that is done.
+    A parent that died before it was asked is seen by who the parent is now. Elsewhere than on Linux only that is done;
+    `poolsearch doctor` says so.
     """
     if sys.platform == "linux":
+        import ctypes
+
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)

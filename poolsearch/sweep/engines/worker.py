@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from poolsearch import files
+from poolsearch import files, processes
 from poolsearch.errors import PoolsearchError, TrialFailed
 from poolsearch.records.network import LatencyRow
 from poolsearch.records.sweep import EpochRow
@@ -217,5 +217,5 @@ def _figures(row: LatencyRow) -> dict[str, Any]:
 _DO = {"trial": run_trial, "latency": run_latency}
 
 if __name__ == "__main__":
-    os.nice(5)  # the browser and the person at the machine come first
+    processes.give_way()  # the browser and the person at the machine come first
     main(*sys.argv[1:])

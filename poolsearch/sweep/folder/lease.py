@@ -5,7 +5,6 @@ The lock stays with the file when the folder is moved or removed, so its holder 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from poolsearch.errors import BusyError, GoneError, StudyError
+from poolsearch.locks import take
 
 _TRIES, _PAUSE_S = 6, 0.05  # someone who looks whether it is held holds it for microseconds
 
@@ -78,15 +78,6 @@ def lease(folder: Path) -> Iterator[Held]:
         except Exception:
             held.check()
             raise
-
-
-def take(file: TextIO, shared: bool = False) -> bool:
-    """Return whether this process now has the lock on an opened file."""
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def holder(folder: Path) -> str | None:

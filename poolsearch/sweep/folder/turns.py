@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from poolsearch.locks import take
 from poolsearch.sweep.folder.folder import runs_folder
-from poolsearch.sweep.folder.lease import take
 
 
 @contextmanager

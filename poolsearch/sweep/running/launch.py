@@ -127,7 +127,7 @@ def _spawn(config: SweepConfig, words: list[str]) -> None:
     with log:
         # its own session: neither closing the tab nor stopping the server ends it
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **processes.APART,
         )  # fmt: skip
     _children[:] = [old for old in _children if old.poll() is None] + [child]
 

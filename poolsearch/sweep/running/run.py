@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import psutil
 
-from poolsearch import devices, files
+from poolsearch import devices, files, processes
 from poolsearch.config import SweepConfig
 from poolsearch.data import datasets
 from poolsearch.errors import GoneError, PoolsearchError, StudyError
@@ -152,8 +152,8 @@ class _Flag:
 
 @contextmanager
 def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into a request to stop, so that no write is cut in half."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Turn SIGINT, SIGTERM and, where there is one, SIGHUP into a request to stop, so that no write is cut in half."""
+    numbers = processes.signals("INT", "TERM", "HUP")
     before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
     try:
         yield
