@@ -36,7 +36,7 @@ logging.disable(logging.WARNING)  # outside a server Streamlit's cache would war
 
 from poolsearch import devices  # noqa: E402
 from poolsearch.app.views.by_hand import label  # noqa: E402
-from poolsearch.app.views.image import KINDS_SHOWN  # noqa: E402
+from poolsearch.app.views.image import kinds_shown  # noqa: E402
 from poolsearch.plan.kinds import KINDS  # noqa: E402
 
 TARGETS_MS = {
@@ -158,7 +158,7 @@ def every_kind_on_an_image(page: Page, changes: int) -> list[float]:
     page.goto("/image?photo=Flower")
     page.locator(".st-key-curve .scatterlayer .trace").first.wait_for()
     page.wait_for_timeout(2000)
-    names = [KINDS[kind].label for kind in KINDS_SHOWN]
+    names = [KINDS[kind].label for kind in kinds_shown()]
     return [timed(page, "click", IMAGES, option(page, "left", name)) for name in names[1:]]
 
 

@@ -63,7 +63,7 @@ class SiteSpace(_Section):
                     f"'{shortened(kind)}' is several poolings in one text. Write a list: kinds = [{listed}]."
                 )
             if kind not in KINDS:
-                raise ValueError(unknown("pooling", kind, KINDS, meant=same_as(kind)))
+                raise ValueError(unknown("pooling", kind, KINDS, meant=same_as(kind), most=3))
         return kinds
 
 

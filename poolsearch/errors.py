@@ -103,15 +103,19 @@ def explained(error: BaseException) -> str:
     return f"This failed in a way that was not foreseen ({type(error).__name__}: {words}). {TRACEBACK}=1 shows where."
 
 
-def unknown(what: str, got: str, possible: Iterable[str], where: str = "", meant: str = "") -> str:
+def unknown(what: str, got: str, possible: Iterable[str], where: str = "", meant: str = "", most: int = 0) -> str:
     """Return the sentence for an unknown word: what was got, the nearest legal word, all the legal words.
 
-    `meant` is the nearest where it is known better than by its letters.
+    `meant` is the nearest where it is known better than by its letters. Of more than `most` legal words so many are
+    named, the nearest; 0 names all.
     """
     words, got, where = list(possible), shortened(got), shortened(where)
     near = [meant] if meant else difflib.get_close_matches(got.lower(), words, n=1, cutoff=0.5)
     guess = f" Did you mean '{near[0]}'?" if near else ""
     place = f" in '{where}'" if where else ""
+    if most and len(words) > most:
+        nearest = dict.fromkeys([*near, *difflib.get_close_matches(got.lower(), words, n=most, cutoff=0)])
+        return f"Unknown {what} '{got}'{place}.{guess} Nearest of {len(words)}: {', '.join([*nearest][:most])}."
     return f"Unknown {what} '{got}'{place}.{guess} Possible: {', '.join(words) or 'none'}."
 
 

@@ -15,13 +15,23 @@ from poolsearch.errors import PlanError, PoolsearchError
 from poolsearch.explain.sight import sizes_of
 from poolsearch.explain.stage import stage
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.kinds import KINDS
 from poolsearch.plan.windows import same_padding, spread
 from poolsearch.records.explain import Comparison, Stage
 from poolsearch.records.network import Array
 
 # from a spec and the sizes of the map: the spec as the framework reads it, and the rule in a sentence
 Rule = Callable[[PoolSpec, tuple[int, ...]], tuple[PoolSpec, str]]
-KINDS_COMPARED = ("max", "avg", "lp", "global-avg", "global-max")
+
+
+def compared() -> tuple[str, ...]:
+    """Return the kinds that are poolings of ONNX; the other two have them too, or a sentence on why not."""
+    return tuple(kind for kind in KINDS if _operator(kind).endswith("Pool"))
+
+
+def _operator(kind: str) -> str:
+    """Return what ONNX calls a kind, which stands for the layer in all three; "" where it has none."""
+    return KINDS[kind].onnx[0] if KINDS[kind].onnx else ""
 
 
 def compare(picture: Array, spec: PoolSpec) -> tuple[Comparison, ...]:
@@ -29,8 +39,8 @@ def compare(picture: Array, spec: PoolSpec) -> tuple[Comparison, ...]:
 
     Raises PlanError for a kind that not all of them have.
     """
-    if spec.kind not in KINDS_COMPARED:
-        possible = ", ".join(KINDS_COMPARED)
+    if spec.kind not in compared():
+        possible = ", ".join(compared())
         raise PlanError(f"PyTorch, ONNX and TensorFlow do not all have '{spec.kind}'. Possible: {possible}.")
     found = [_one(name, rule, picture, spec) for name, rule in FRAMEWORKS.items()]
     first = next((one.values for one in found if one.values is not None), None)
@@ -42,7 +52,7 @@ def _one(name: str, rule: Rule, picture: Array, spec: PoolSpec) -> Comparison:
         theirs, words = rule(spec, sizes_of((picture.shape[0], picture.shape[1])))
         shown = stage(picture, theirs)
         windows = tuple(cell.window for cell in shown.cells)
-        padded = padded_input(shown, counts_zeros=theirs.kind == "avg" and theirs.counted)
+        padded = padded_input(shown, counts_zeros="uncounted" in KINDS[theirs.kind].takes and theirs.counted)
         return Comparison(name, words, shown.output, input=padded, padding=shown.padding, windows=windows)
     except PoolsearchError as error:
         return Comparison(name, "", None, refused=str(error))
@@ -88,16 +98,17 @@ def _pytorch(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[PoolSpec, str]:
         raise PlanError("PyTorch pads both ends alike. For this padding call torch.nn.functional.pad first.")
     if spec.border:
         raise PlanError("PyTorch's poolings have no such border. Call torch.nn.functional.pad first.")
-    if spec.kind == "lp":
+    if _operator(spec.kind) == "LpPool":
         if spec.padding:
             raise PlanError("torch.nn.LPPool2d takes no padding. Call torch.nn.functional.pad first.")
         return spec, "LPPool2d sums powers of x itself, so negative values can give NaN; here they are |x|."
-    if spec.kind == "avg" and not spec.padding:
+    average = _operator(spec.kind) == "AveragePool"
+    if average and not spec.padding:
         return spec, "AvgPool2d without padding: nothing to count."
-    if spec.kind == "avg":
+    if average:
         counted = "AvgPool2d counts the padding's zeros: the divisor is the whole window."
         return spec, counted if spec.counted else "AvgPool2d was told not to count the padding."
-    if spec.kind.startswith("global"):
+    if KINDS[spec.kind].reduces == "map":
         return spec, "AdaptiveAvgPool2d(1) or AdaptiveMaxPool2d(1)."
     return spec, "MaxPool2d pads with −∞ at both ends alike, so padding never wins."
 
@@ -106,14 +117,15 @@ def _onnx(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[PoolSpec, str]:
     """As the operators MaxPool, AveragePool and LpPool define it, opset 22."""
     if spec.border:
         raise PlanError("ONNX's poolings have no such border. Put a Pad node before them.")
-    if spec.kind == "avg" and spec.option("divisor"):
+    average = _operator(spec.kind) == "AveragePool"
+    if average and spec.option("divisor"):
         raise PlanError("ONNX AveragePool takes no divisor of its own.")
-    if spec.kind == "avg":
+    if average:
         rule = "AveragePool leaves padding out of the divisor (count_include_pad = 0 by default)."
         return replace(spec, counted=False), rule
-    if spec.kind == "lp":
+    if _operator(spec.kind) == "LpPool":
         return spec, "LpPool sums |x|^p; padding adds nothing."
-    if spec.kind.startswith("global"):
+    if KINDS[spec.kind].reduces == "map":
         return spec, "GlobalAveragePool or GlobalMaxPool."
     ends = {
         "same-upper": " SAME_UPPER puts an odd pixel at the end.",
@@ -125,9 +137,9 @@ def _onnx(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[PoolSpec, str]:
 
 def _tensorflow(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[PoolSpec, str]:
     """As tf.nn.max_pool and avg_pool define padding="SAME" and "VALID"."""
-    if spec.kind == "lp":
+    if _operator(spec.kind) == "LpPool":
         raise PlanError("TensorFlow has no Lp pooling.")
-    if spec.kind.startswith("global"):
+    if KINDS[spec.kind].reduces == "map":
         return spec, "reduce_mean or reduce_max over the map: nothing to differ."
     if spec.border or spec.dilation:
         raise PlanError("tf.nn's poolings take neither a dilation nor a border of their own.")
@@ -136,12 +148,13 @@ def _tensorflow(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[PoolSpec, str]:
     kernel, stride = spread(spec.kernel, len(sizes), 1), spread(spec.stride, len(sizes), 1)
     begin, end = same_padding(sizes[0], kernel[0], stride[0])
     out = -(-sizes[0] // stride[0])
-    counted = " and is never counted" if spec.kind == "avg" else " and never wins"
+    average = _operator(spec.kind) == "AveragePool"
+    counted = " and is never counted" if average else " and never wins"
     rule = (
         f"SAME: ⌈{sizes[0]} / {stride[0]}⌉ = {out} come out, whatever the padding asked for. "
         f"It pads {begin} before and {end} behind{counted}; the odd pixel stands at the end."
     )
-    return replace(spec, padding="same-upper", ceil=False, counted=spec.kind != "avg", options=()), rule
+    return replace(spec, padding="same-upper", ceil=False, counted=not average, options=()), rule
 
 
 FRAMEWORKS: dict[str, Rule] = {

@@ -24,7 +24,7 @@ def sights(spec: PoolSpec, shape: tuple[int, int]) -> list[Sight]:
         starts = range(0, columns, group)
         return [(range(row, row + 1), range(start, start + group)) for row in range(rows) for start in starts]
     axes = sizes_of(shape)
-    if kind.channels == "pyramid":
+    if kind.channels == "levels":
         levels = range(1, int(spec.option("levels")) + 1)
         return [cell for level in levels for cell in _grid([_bins(size, level) for size in axes])]
     cells = _grid(_along(spec, axes))
@@ -46,7 +46,7 @@ def _along(spec: PoolSpec, sizes: tuple[int, ...]) -> list[list[range]]:
     kind, outputs = KINDS[spec.kind], pooled_size(spec, sizes)
     if kind.reduces == "map" or kind.sees == "map":
         return [[range(size)] * out for size, out in zip(sizes, outputs, strict=True)]
-    if kind.reduces == "bins" or spec.kind == "area":
+    if kind.in_bins:
         return [_bins(size, out) for size, out in zip(sizes, outputs, strict=True)]
     if kind.sees == "triangle":
         return [[_under_triangle(size / out, i) for i in range(out)] for size, out in zip(sizes, outputs, strict=True)]

@@ -18,8 +18,6 @@ from poolsearch.plan.kinds import KINDS
 from poolsearch.records.network import Array
 
 FLOOR_DB = -120.0  # what an empty frequency is shown as
-_UNFILTERED = ("subsample", "aps")  # keep values of the input as they are
-_SEPARABLE = ("area", "resize", "spectral")  # one linear filter an axis, as wide as the stride asks
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,14 @@ def dense(picture: Array, spec: PoolSpec) -> Array | None:
 
     None for a kind without a fixed stride.
     """
-    takes = KINDS[spec.kind].takes
-    if "stride" not in takes:
+    kind = KINDS[spec.kind]
+    if "stride" not in kind.takes:
         return None
-    if "kernel" in takes:
+    if "kernel" in kind.takes:
         return pooled(picture, replace(spec, stride=(1,)))
-    if spec.kind in _UNFILTERED:
+    if kind.dense == "input":
         return picture
-    if spec.kind not in _SEPARABLE:
+    if kind.dense != "axes":
         return None
     down, across = spec.stride[0], spec.stride[-1]
     height, width = (size - size % stride for size, stride in zip(picture.shape[1:], (down, across), strict=True))

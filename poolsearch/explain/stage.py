@@ -2,13 +2,13 @@
 
 Each output cell is told as arithmetic over pixels. Where a kind is no plain mean, maximum or root, the weights are
 the operator's own gradient: for kinds that are linear, or linear in pieces, output = Σ weight · pixel holds exactly.
+Which of them a kind is stands in its record.
 Learned kinds stand as they start, with the weights of seed 0.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,21 +16,11 @@ from torch import Tensor
 
 from poolsearch.explain.sight import Sight, sights, sizes_of
 from poolsearch.plan import PoolSpec
-from poolsearch.plan.kinds import KINDS
+from poolsearch.plan.kinds import KINDS, Told
 from poolsearch.plan.windows import Window, window
 from poolsearch.pooling import pool
 from poolsearch.records.explain import Cell, Stage, Term
 from poolsearch.records.network import Array
-
-Form = Literal["pick", "mean", "weighted", "root", "copy", "logexp", "deviation"]
-_FORMS: dict[str, Form] = {
-    "max": "pick", "avg": "mean", "min": "pick", "median": "pick", "lp": "root", "lse": "logexp", "gem-window": "root",
-    "fractional-max": "pick", "area": "mean", "subsample": "copy", "aps": "copy", "global-avg": "mean",
-    "global-max": "pick", "gem": "root", "adaptive-avg": "mean", "adaptive-max": "pick", "pyramid": "pick",
-    "channel-avg": "mean", "channel-max": "pick", "maxout": "pick",
-}  # fmt: skip
-_NUMBERS = {"lp": "norm", "gem-window": "p", "gem": "p", "lse": "r"}  # the option in a root or an exponent
-_NAMES = {"min": "min", "median": "median"}  # of what picks; all others pick the maximum
 
 
 def stage(picture: Array, spec: PoolSpec, backward: bool = False) -> Stage:
@@ -45,10 +35,11 @@ def stage(picture: Array, spec: PoolSpec, backward: bool = False) -> Stage:
     y = _shown(pool(shaped, spec, dims=shaped.dim() - 2), spec, (height, width))
     seen = sights(spec, (height, width))
     win = _window(spec, (height, width))
-    border = spec.border or ("zeros" if KINDS[spec.kind].multiplies == "weights" else KINDS[spec.kind].border)
-    border = "neutral" if spec.kind in ("lp", "stochastic") and not spec.border else border  # their zeros add nothing
+    kind = KINDS[spec.kind]
+    usual = "zeros" if kind.multiplies == "weights" else "neutral" if kind.zeros_add_nothing else kind.border
+    border = spec.border or usual
     places = [(row, column) for row in range(y.shape[0]) for column in range(y.shape[1])]
-    told = _Told(spec, x, y, border, len(seen))
+    told = _Cells(spec, x, y, border, len(seen))
     pairs = zip(places, seen, strict=True)
     cells = tuple(told.cell(n, place, sight, backward) for n, (place, sight) in enumerate(pairs))
     values = np.concatenate([picture.ravel(), y.detach().numpy().ravel()])
@@ -60,7 +51,7 @@ def stage(picture: Array, spec: PoolSpec, backward: bool = False) -> Stage:
         kernel=win.kernel,
         dilation=win.dilation,
         padding=win.padding,
-        name=_NAMES.get(spec.kind, "max"),
+        name=kind.told[0].picks,
         number=told.number,
         range=(min(0.0, float(values.min())), max(1.0, float(values.max()))),
         captions=_captions(spec, picture.shape, (y.shape[0], y.shape[1]), border, win, backward),
@@ -91,7 +82,7 @@ def _window(spec: PoolSpec, shape: tuple[int, int]) -> Window:
     if kind.reduces != "window":
         return Window(shape, (1, 1), ((0, 0), (0, 0)), (1, 1), False)
     win = window(spec, sizes)
-    if spec.kind in ("aps", "space-to-depth"):  # they fill the last block
+    if kind.fills_block:
         ends = tuple((0, -size % step) for size, step in zip(sizes, win.stride, strict=True))
         win = Window(win.stride, win.stride, ends, win.dilation, False)
     if len(sizes) == 2:
@@ -99,37 +90,34 @@ def _window(spec: PoolSpec, shape: tuple[int, int]) -> Window:
     return Window((1, *win.kernel), (1, *win.stride), ((0, 0), *win.padding), (1, *win.dilation), win.ceil)
 
 
-class _Told:
-    """Tells the cells of one stage."""
+class _Cells:
+    """The cells of one stage, each as its record has it told."""
 
     def __init__(self, spec: PoolSpec, x: Tensor, y: Tensor, border: str, cells: int) -> None:
         self.spec, self.x, self.y, self.border, self.cells = spec, x, y, border, cells
         self.picture: list[list[float]] = x.detach().tolist()
         self.height, self.width = len(self.picture), len(self.picture[0])
-        option = _NUMBERS.get(spec.kind)
-        self.number = spec.option(option) if option else None
+        first = KINDS[spec.kind].told[0]
+        self.number = spec.option(first.exponent) if first.form in ("root", "logexp") else None
 
-    def form(self, n: int) -> Form:
-        """Return how the n-th cell is told; heads that give two numbers a channel tell each in its own way."""
-        if KINDS[self.spec.kind].channels == "double":
-            if n < self.cells // 2:
-                return "mean"
-            return "deviation" if self.spec.kind == "statistics" else "pick"
-        return _FORMS.get(self.spec.kind, "weighted")
+    def told(self, n: int) -> Told:
+        """Return how the n-th cell is told; heads that give several numbers a channel tell each in its own way."""
+        each = KINDS[self.spec.kind].told
+        return each[n * len(each) // self.cells]
 
     def cell(self, n: int, place: tuple[int, int], sight: Sight, backward: bool) -> Cell:
         """Return how one output number comes about."""
         rows, columns = sight
-        form = self.form(n)
-        gradient = self.gradient(*place) if backward or form == "weighted" or self.spec.kind == "aps" else {}
-        terms = self.terms(form, sight, gradient)
+        told = self.told(n)
+        gradient = self.gradient(*place) if backward or told.terms == "gradient" else {}
+        terms = self.terms(told, sight, gradient)
         values = [term.value for term in terms]
         return Cell(
-            form=form,
+            form=told.form,
             window=(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start),
             terms=terms,
-            divisor=self.divisor(sight, len(terms)) if form in ("mean", "root", "logexp", "deviation") else 1.0,
-            winner=_winner(self.spec.kind, values) if form == "pick" else None,
+            divisor=self.divisor(told, sight, len(terms)),
+            winner=_winner(told.picks, values) if told.form == "pick" else None,
             gradient=tuple((r, c, g) for (r, c), g in gradient.items()) if backward else None,
         )
 
@@ -154,36 +142,36 @@ class _Told:
             return Term(row, column, 0.0, None) if self.border == "zeros" else None
         return Term(r, c, round(self.picture[r][c], 6), None)
 
-    def terms(self, form: Form, sight: Sight, gradient: dict[tuple[int, int], float]) -> tuple[Term, ...]:
+    def terms(self, told: Told, sight: Sight, gradient: dict[tuple[int, int], float]) -> tuple[Term, ...]:
         """Return the pixels of one cell's arithmetic, with their weights where it weighs them."""
         rows, columns = sight
-        if form == "weighted" and self.spec.kind not in ("soft", "stochastic"):
-            return tuple(Term(r, c, round(self.picture[r][c], 6), g) for (r, c), g in gradient.items())
-        if self.spec.kind == "aps":
-            return tuple(Term(r, c, round(self.picture[r][c], 6), None) for r, c in gradient)
+        if told.terms == "gradient":
+            weighted = told.form == "weighted"
+            return tuple(
+                Term(r, c, round(self.picture[r][c], 6), g if weighted else None) for (r, c), g in gradient.items()
+            )
         seen = [term for r in rows for c in columns if (term := self.pixel(r, c)) is not None]
-        if form == "copy":
+        if told.form == "copy":
             return tuple(seen[:1])
-        if form != "weighted":
+        if told.terms == "window":
             return tuple(seen)
         values = torch.tensor([term.value for term in seen])
-        if self.spec.kind == "soft":
-            weights = torch.softmax(values * self.spec.option("beta"), 0)
+        if told.terms == "softmax":
+            weights = torch.softmax(values * self.spec.option(told.exponent), 0)
         else:  # the chance of each pixel, which is its weight in the mean of the draws
             weights = values.clamp_min(0) / values.clamp_min(0).sum().clamp_min(1e-12)
         pairs = zip(seen, weights.tolist(), strict=True)
         return tuple(Term(t.row, t.column, t.value, round(weight, 6)) for t, weight in pairs)
 
-    def divisor(self, sight: Sight, seen: int) -> float:
+    def divisor(self, told: Told, sight: Sight, seen: int) -> float:
         """Return what a mean divides by: its pixels, with the padding when it counts, never ceil's overhang."""
-        spec = self.spec
-        if spec.kind == "lp":
+        spec, kind = self.spec, KINDS[self.spec.kind]
+        if told.form not in ("mean", "root", "logexp", "deviation") or not told.divides:
             return 1.0
-        if spec.kind != "avg":
-            return float(seen)
-        if spec.option("divisor"):
+        if kind.option("divisor") and spec.option("divisor"):
             return spec.option("divisor")
-        return float(len(sight[0]) * len(sight[1])) if spec.counted and not spec.border else float(seen)
+        counts = "uncounted" in kind.takes and spec.counted and not spec.border
+        return float(len(sight[0]) * len(sight[1])) if counts else float(seen)
 
     def outside(self, win: Window) -> tuple[tuple[int, int, float], ...]:
         """Return (row, column, value) of each number in the border."""
@@ -203,12 +191,12 @@ def _plain(values: Tensor) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(round(v, 6) for v in row) for row in values.tolist())
 
 
-def _winner(kind: str, values: list[float]) -> int | None:
+def _winner(picks: str, values: list[float]) -> int | None:
     """Return the index of the value that was picked: the largest, the smallest, or the middle one (if there is one)."""
     order = sorted(range(len(values)), key=lambda i: values[i])
-    if kind == "median":
+    if picks == "median":
         return order[len(order) // 2] if len(order) % 2 else None
-    return values.index(min(values) if kind == "min" else max(values))
+    return values.index(min(values) if picks == "min" else max(values))
 
 
 _BORDERS = {"neutral": "padded", "zeros": "padded with zeros", "reflect": "mirrored", "circular": "wrapped around"}
@@ -223,6 +211,7 @@ def _captions(
     edge = f", {_BORDERS[border]}" if any(map(any, win.padding)) else ""
     edge += (": gradient, value below" if shape[0] > 1 else ": gradient, value as a bar") if backward else ""
     size = f"{shape[0]} × {shape[1]}" if shape[0] > 1 else f"of {shape[1]} samples"
-    names = {"avg-max-cat": "average, maximum", "statistics": "mean, deviation", "pyramid": f"{out[1]} bins"}
-    result = names.get(spec.kind) or (f"{out[0]} × {out[1]}" if shape[0] > 1 else f"of {out[1]} samples")
-    return f"Input {size}{edge}", f"Output {result}" if spec.kind not in names else f"Output: {result}"
+    kind = KINDS[spec.kind]
+    if several := f"{out[1]} bins" if kind.channels == "levels" else kind.outputs:
+        return f"Input {size}{edge}", f"Output: {several}"
+    return f"Input {size}{edge}", f"Output {out[0]} × {out[1]}" if shape[0] > 1 else f"Output of {out[1]} samples"

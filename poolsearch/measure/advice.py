@@ -20,10 +20,6 @@ from poolsearch.surgery import check, find_sites
 from poolsearch.surgery.checking import untrainable
 from poolsearch.surgery.edits import consequences
 
-# Kinds that pick one value of a window, or learn weights that need not be a low-pass: their stride folds what is
-# finer than the new grid over what is coarser (Zhang 2019, arXiv:1904.11486). The others average in some way.
-_UNFILTERED = {"max", "min", "median", "fractional-max", "stochastic", "aps", "subsample", "conv", "conv-depthwise"}
-
 _LARGER = 2  # an input of up to twice the published side can be advised; thousands of pixels nobody trains on
 
 
@@ -66,7 +62,7 @@ def _seen(rows: Sequence[LayerRow], side: int, usual: int) -> list[str]:
     border = next((row for row in _windows(rows) if row.field_px >= side), None)
     if not late or border is None:
         return []
-    convolutions = sum("conv" in _kind(row) for row in late)
+    convolutions = sum(bool(KINDS[_kind(row)].convolution) for row in late)
     counts = [_counted(convolutions, "convolution"), _counted(len(late) - convolutions, "pooling")]
     layers = " and ".join(filter(None, counts))
     if not isfinite(border.field_px):
@@ -110,9 +106,9 @@ def _unfiltered(plan: Plan) -> list[str]:
     names = []
     for site in find_sites(plan.backbone, plan.size):
         spec = plan.spec(site.name) or site.published
-        if site.role != "trunk" or spec is None or spec.kind not in _UNFILTERED:
+        if site.role != "trunk" or spec is None or KINDS[spec.kind].filters_first:
             continue
-        if max(spec.stride, default=1) > 1 or spec.kind == "fractional-max":
+        if max(spec.stride, default=1) > 1 or KINDS[spec.kind].reduces == "ratio":
             names.append(site.name)
     if not names:
         return []

@@ -19,6 +19,7 @@ from poolsearch import memory
 from poolsearch.errors import PlanError
 from poolsearch.measure.arithmetic import Shape, Work, work
 from poolsearch.plan import Plan, PoolSpec
+from poolsearch.plan.kinds import convolution
 from poolsearch.plan.windows import Field
 from poolsearch.records.network import DiskBytes, LayerPair, LayerRow, Site, Totals
 from poolsearch.surgery import check, find_sites, replayed
@@ -111,7 +112,8 @@ def _unnamed(call: Call) -> str:
     """Return what a layer does whose window no kind of pooling has: `fixed filter k5 s2 p2`, `lp_pool2d k2 s2`."""
     assert call.window is not None
     win = call.window
-    numbers = str(PoolSpec.of("conv", win.kernel, win.stride, win.padding, win.dilation)).removeprefix("conv ")
+    as_spec = PoolSpec.of(convolution(), win.kernel, win.stride, win.padding, win.dilation)
+    numbers = str(as_spec).removeprefix(f"{as_spec.kind} ")
     return f"{'fixed filter' if call.op == 'conv2d' else call.op} {numbers}"
 
 

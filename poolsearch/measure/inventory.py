@@ -18,6 +18,7 @@ from poolsearch.modelfiles import confined, weights
 from poolsearch.modelfiles.weights import Contents, differences, hint
 from poolsearch.networks.backbones import BACKBONES, backbone, known, published
 from poolsearch.plan import Plan, PoolSpec
+from poolsearch.plan.kinds import KINDS
 from poolsearch.records.modelfiles import FileRow, Inventory, PoolingRow
 from poolsearch.records.network import Member, Site
 from poolsearch.surgery import check, find_sites, rebuild
@@ -157,7 +158,7 @@ def _pooling(
     words = str(spec).split()
     padding = next((word for word in words if word.startswith("same-")), "")
     padding = padding or next((word[1:] for word in words[1:] if word[0] == "p" and word[1:2].isdigit()), "")
-    counted = spec.counted if spec.kind == "avg" else None
+    counted = spec.counted if "uncounted" in KINDS[spec.kind].takes else None
     return PoolingRow(
         name, spec.kind, spec.kernel, spec.stride, padding, str(spec), site.locked, spec.ceil, counted, before, after
     )

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poolsearch.errors import shortened
+from poolsearch.plan.kinds import KINDS, by_operator
 
 Shape = tuple[int | None, ...]  # None for an axis whose length the graph leaves open
 Row = dict[str, Any]
 
 OWN = ("", "ai.onnx")  # the domain of ONNX itself
-WINDOWED = {"MaxPool": "max", "AveragePool": "avg", "LpPool": "lp"}
 CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3, "DeformConv": 1}  # and which input is the weight
 _LONGEST = 200  # letters of a name that are kept
 
@@ -35,6 +35,12 @@ class Surroundings:
     passed: Counter[str] = field(default_factory=Counter)  # operators that shrink a map, and have no row
     foreign: Counter[str] = field(default_factory=Counter)  # operators of other domains
     partial: Counter[str] = field(default_factory=Counter)  # reductions along some axes of a map
+
+
+def windowed(operator: str) -> str:
+    """Return the kind that an operator with a kernel and no weights computes, "" where none does."""
+    kind = "" if operator in CONVOLUTIONS else by_operator(operator)
+    return kind if kind and "kernel" in KINDS[kind].takes else ""
 
 
 def row_for(

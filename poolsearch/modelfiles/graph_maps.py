@@ -8,7 +8,6 @@ from typing import Any
 
 from poolsearch.modelfiles.graph_around import (
     CONVOLUTIONS,
-    WINDOWED,
     Row,
     Shape,
     Surroundings,
@@ -16,10 +15,11 @@ from poolsearch.modelfiles.graph_around import (
     ints,
     row_for,
     text,
+    windowed,
 )
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.kinds import by_operator
 
-REDUCTIONS = {"ReduceMean": "global-avg", "ReduceMax": "global-max"}  # over the whole map; the others have no kind
 # ------------------------------------------------------------------------------------------------------- reductions
 
 
@@ -36,7 +36,7 @@ def reduction(node: Any, number: int, around: Surroundings) -> Row | None:
         return None
     pixels = {_pixel_axis(source, around)} if rank == 3 else set(range(2, rank))
     if found == pixels and not _normalises(node, around):
-        kind = REDUCTIONS.get(operator, "")
+        kind = by_operator(operator)
         return row_for(node, number, (), (), kind, "" if kind else f"No PoolSpec says what {operator} does to a map.")
     if rank == 4 and found == {1, 2}:
         reason = "It reduces axes 1 and 2: height and width, where the channels come last."
@@ -66,7 +66,7 @@ def _pixel_axis(name: str, around: Surroundings) -> int | None:
             return None
         before = around.shapes.get(node.input[0]) or ()
         flattened = len(before) == 4 and before[:2] == shape[:2] and node.op_type in ("Reshape", "Flatten")
-        if flattened or node.op_type in CONVOLUTIONS or node.op_type in WINDOWED:
+        if flattened or node.op_type in CONVOLUTIONS or windowed(node.op_type):
             return 1 if turned else 2
         if node.op_type == "Transpose":
             turned = not turned
@@ -149,7 +149,7 @@ def _slice(node: Any, number: int, around: Surroundings) -> Row | None:
 
 
 def _subsampled(stride: tuple[int, ...]) -> str:
-    return str(PoolSpec.of("subsample", (), stride))
+    return str(PoolSpec.of(by_operator("Slice"), (), stride))
 
 
 def _steps(node: Any, around: Surroundings) -> dict[int, tuple[int, int]] | None:

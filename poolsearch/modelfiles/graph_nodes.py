@@ -8,7 +8,6 @@ from poolsearch.errors import PlanError, WeightsError, shortened
 from poolsearch.modelfiles.graph_around import (
     CONVOLUTIONS,
     OWN,
-    WINDOWED,
     Row,
     Surroundings,
     integer,
@@ -18,11 +17,13 @@ from poolsearch.modelfiles.graph_around import (
     pads_text,
     row_for,
     text,
+    windowed,
 )
 from poolsearch.modelfiles.graph_maps import READERS, reduction
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.kinds import KINDS, by_operator, convolution
 
-GLOBAL = {"GlobalAveragePool": "global-avg", "GlobalMaxPool": "global-max", "GlobalLpPool": ""}
+GLOBAL = ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
 
 
 def row_of(node: Any, number: int, around: Surroundings) -> Row | None:
@@ -30,7 +31,7 @@ def row_of(node: Any, number: int, around: Surroundings) -> Row | None:
     operator = str(node.op_type)
     if node.domain not in OWN:
         return None if (node.domain, operator) in around.functions else _foreign(node, number, around)
-    if operator in WINDOWED or operator in GLOBAL or operator in CONVOLUTIONS:
+    if windowed(operator) or operator in GLOBAL or operator in CONVOLUTIONS:
         return _pooling(node, number, around)
     if operator.startswith("Reduce"):
         return reduction(node, number, around)
@@ -72,7 +73,7 @@ def _spec(node: Any, row: Row, auto: str, depth: int | None) -> PoolSpec:
             f"The {exponent:g}-norm of a whole map has no PoolSpec: 'gem' takes a mean where it has a sum."
         )
     if operator in GLOBAL:
-        return PoolSpec(GLOBAL[operator])
+        return PoolSpec(by_operator(operator))
     if operator == "DeformConv":
         raise WeightsError("A convolution whose taps move has no PoolSpec.")
     if not kernel:
@@ -83,18 +84,19 @@ def _spec(node: Any, row: Row, auto: str, depth: int | None) -> PoolSpec:
     padding = {"SAME_UPPER": "same-upper", "SAME_LOWER": "same-lower"}.get(auto, pads if auto in ("", "NOTSET") else ())
     # with auto_pad the definition gives one output size, whether rounded up or not
     ceil = row["ceil"] and auto in ("", "NOTSET")
-    kind = WINDOWED.get(operator) or _convolution(integer(node, "group") or 1, depth)
+    kind = windowed(operator) or _convolution(integer(node, "group") or 1, depth)
+    options = {"norm": number_of(node, "p", 2)} if KINDS[kind].option("norm") else None
     return PoolSpec.of(
         kind, kernel, row["stride"], padding, ints(node, "dilations"), ceil=ceil,
-        counted=row["counted"] is not False, options={"norm": number_of(node, "p", 2)} if kind == "lp" else None,
+        counted=row["counted"] is not False, options=options,
     )  # fmt: skip
 
 
 def _convolution(groups: int, depth: int | None) -> str:
     if groups == 1:
-        return "conv"
+        return convolution()
     if depth == 1:  # one input channel for each filter
-        return "conv-depthwise"
+        return convolution(depthwise=True)
     raise WeightsError(f"A convolution of {groups} groups has no PoolSpec: 'conv' mixes all channels.")
 
 

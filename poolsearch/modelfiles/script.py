@@ -12,6 +12,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import lru_cache
 from importlib import metadata
 
@@ -198,16 +199,17 @@ def _place(model: nn.Module, path: str) -> str:
 
 def _native(spec: PoolSpec) -> str | None:
     """Return the module of torch.nn that says exactly this spec on a picture, as Python; None when there is none."""
-    if spec.kind in ("global-avg", "global-max"):
-        return f"nn.Adaptive{'Avg' if spec.kind == 'global-avg' else 'Max'}Pool2d(1)"
+    kind = KINDS[spec.kind]
+    if kind.reduces == "map":
+        return f"nn.{kind.module}(1)" if kind.module else None
     uneven = isinstance(spec.padding, str) or any(begin != end for begin, end in spec.padding)
-    if spec.kind not in ("max", "avg") or uneven or spec.border or spec.options:
+    if not kind.module or uneven or spec.border or spec.options:
         return None
     begins = tuple(pair[0] for pair in spec.padding if not isinstance(pair, str))
     words = [_number(values) for values in (spec.kernel, spec.stride, begins) if values]
     words += [f"dilation={_number(spec.dilation)}"] * bool(spec.dilation) + ["ceil_mode=True"] * spec.ceil
     words += ["count_include_pad=False"] * (not spec.counted)
-    return f"nn.{'Max' if spec.kind == 'max' else 'Avg'}Pool2d({', '.join(words)})"
+    return f"nn.{kind.module}({', '.join(words)})"
 
 
 def _number(values: tuple[int, ...]) -> str:
@@ -229,8 +231,9 @@ def _module(spec: PoolSpec, channels: int, pieces: _Pieces) -> str:
 def _spec(spec: PoolSpec, pieces: _Pieces) -> str:
     """Return the expression of a spec, of the stand-in's fields those that are not the default."""
     pieces.kinds.add(spec.kind)
-    names, default = ("kernel", "stride", "padding", "dilation", "ceil", "counted", "border"), PoolSpec("global-avg")
-    given = [(name, getattr(spec, name)) for name in names if getattr(spec, name) != getattr(default, name)]
+    names = ("kernel", "stride", "padding", "dilation", "ceil", "counted", "border")
+    defaults = {field.name: field.default for field in fields(PoolSpec)}
+    given = [(name, getattr(spec, name)) for name in names if getattr(spec, name) != defaults[name]]
     options = tuple((option.name, float(spec.option(option.name))) for option in KINDS[spec.kind].options)
     given += [("options", options)] if options else []
     return (

@@ -1,13 +1,15 @@
-"""What each kind of pooling is called, takes and claims: data only, in display order, family by family.
+"""All that is known of each kind of pooling: data only, in display order, family by family.
 
-The functions that compute stand in `poolsearch.pooling.POOLINGS` under the same names; a test holds the two together.
-From these records the widgets, the search space, the Plan's text and the docs are drawn. No torch here.
+The functions that compute stand in `poolsearch.pooling.POOLINGS` under the same names; `poolsearch.pooling.register`
+adds to both. From these records the widgets, the search space, the Plan's text, the operation counts, the advice, the
+explanations and the docs are drawn: other code asks a record for a property and names no kind, and a test holds it to
+that. What each kind was measured to cost is in `costs.json`, by name. No torch here.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -25,8 +27,42 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Operations:
+    """What one window takes beside its MACs: operations for each number that it holds, and for the window itself.
+
+    A comparison counts as one. As one addition counts each addition, division, multiplication, power, root,
+    exponential, logarithm or sigmoid.
+    """
+
+    comparisons: int = 0  # for each number
+    window_comparisons: int = 0
+    additions: int = 0
+    window_additions: int = 0
+    sorts: bool = False  # and n log2 n comparisons; of an even number the mean of the two middle ones
+
+
+Form = Literal["pick", "mean", "weighted", "root", "copy", "logexp", "deviation"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """How "Pooling by hand" writes an output number as arithmetic over pixels.
+
+    For a kind that is linear, or linear in pieces, output = Σ weight · pixel, with its own gradient for weights.
+    """
+
+    form: Form
+    # the pixels and their weights: all under the window; those with a gradient, and that; or all under the window, with
+    # the softmax of the exponent times each, or each one's share of the sum of those above 0
+    terms: Literal["window", "gradient", "softmax", "share"] = "window"
+    picks: Literal["max", "min", "median"] = "max"  # of a pick
+    exponent: str = ""  # the option in a root, an exponential or a softmax
+    divides: bool = True  # by how many numbers there are; False: a root of the bare sum
+
+
+@dataclass(frozen=True)
 class Kind:
-    """One kind of pooling: its words, what it takes, what it promises."""
+    """One kind of pooling: its words, what it takes, what it promises, and what it is elsewhere."""
 
     label: str
     formula: str
@@ -35,18 +71,43 @@ class Kind:
     # window: sizes by kernel and stride; ratio: windows of uneven distance; bins: the output size is an option;
     # map: one number a channel; channels: the map keeps its size
     reduces: Literal["window", "ratio", "bins", "map", "channels"] = "window"
-    channels: Literal["same", "double", "pyramid", "one", "groups"] = "same"  # how many come out
+    channels: Literal["same", "double", "levels", "one", "groups"] = "same"  # how many come out
     takes: tuple[str, ...] = ("kernel", "stride", "padding", "ceil")
     # what stands in the padding unless the spec says it: a value that can't change the result, or real numbers
     border: Literal["neutral", "zeros", "reflect", "circular"] = "neutral"
     # what an output sees: its window; the window, then a filter of `taps`; stride or twice the stride pixels; the map
-    sees: Literal["window", "blur", "stride", "triangle", "map"] = "window"
+    sees: Literal["window", "filtered", "stride", "triangle", "map"] = "window"
+    in_bins: bool = False  # its windows are the adaptive bins that divide the map, and may overlap
+    fills_block: bool = False  # adds pixels at the end until the stride divides the map
     kernels: tuple[int, ...] | None = None  # the only kernels there are, when not every kernel is possible
     options: tuple[Option, ...] = ()
     averages: bool = False  # min <= output <= max of the window, and a constant stays that constant
     integers: Literal["", "same", "float"] = ""  # sound for whole numbers: picks one of them, or lies between two
     learned: bool = False
     multiplies: Literal["", "weights", "filter"] = ""  # MACs an output: each of its weights once, or a fixed filter
+    # where the MACs are not those of each output: a 1x1 convolution of the map that enters, or one matrix an axis
+    multiplies_at: Literal["output", "input", "axes"] = "output"
+    operations: Operations = field(kw_only=True)  # beside the MACs; a kind without any says so
+    mixes_channels: bool = False  # an output depends on other channels than its own
+    positive: bool = False  # made for maps behind a ReLU: values below 0 get no gradient
+    # what it does at a site that is a convolution: dense is that convolution with another stride, its weights kept;
+    # depthwise and inside also count as convolutions in advice
+    convolution: Literal["", "dense", "depthwise", "inside"] = ""
+    # False: it picks one value, or learns weights that need not be a low-pass, so that its stride folds what is finer
+    # than the new grid over what is coarser (Zhang 2019, arXiv:1904.11486)
+    filters_first: bool = True
+    # of a kind that takes a stride alone, its output before the stride drops values: the map as it is, or one linear
+    # filter an axis, as wide as the stride asks
+    dense: Literal["", "input", "axes"] = ""
+    told: tuple[Told, ...] = (Told("weighted", "gradient"),)  # one for each number a channel
+    zeros_add_nothing: bool = False  # zeros in its padding are no terms of its sums
+    outputs: str = ""  # what the numbers are, where a channel gives several
+    shift_note: str = ""  # what the change under a shift would hide
+    module: str = ""  # the class of torch.nn that computes exactly this
+    functions: tuple[str, ...] = ()  # of torch, as a recorded network calls them
+    classes: tuple[str, ...] = ()  # words in the names of classes that hold its filter, in timm and elsewhere
+    onnx: tuple[str, ...] = ()  # operators; first the one that is this pooling
+    also: tuple[str, ...] = ()  # words of torch, Keras, timm and papers where not even the letters are the same
     collapses: tuple[str, ...] = ()  # identities, "this = [factor x] that", each of them tested
     note: str = ""  # what it needs, what to beware of
 
@@ -60,6 +121,16 @@ _FILTER = ("kernel", "stride", "padding")
 _LEE = "Lee, Gallagher, Tu 2016, arXiv:1509.08985"
 _ZHANG = "Zhang 2019, arXiv:1904.11486"
 _TAPS = Option("taps", 3, 1, 7, 1, "length of the binomial filter behind it: 1 to 7, 1 is none", whole=True)
+_NONE = Operations()  # beside MACs
+_MAXIMUM = Operations(1, -1)
+_MEAN = Operations(additions=1)
+_POWERS = Operations(1, 0, 2, 1)  # n against ε, n powers, n - 1 additions, / n, a root
+_BOTH = Operations(1, -1, 1, 3)  # both, each times its share, their sum
+_ADAPTIVE_AVG = tuple(f"adaptive_avg_pool{axes}d" for axes in (1, 2, 3))
+_ADAPTIVE_MAX = tuple(f"adaptive_max_pool{axes}d{also}" for axes in (1, 2, 3) for also in ("", "_with_indices"))
+_PICKED = (Told("pick"),)
+_AVERAGED = (Told("mean"),)
+_ROOT = (Told("root", exponent="p"),)
 _P = Option("p", 3.0, 1.0, 16.0, 0.5, "exponent at the start of training: 1 is the average")
 
 KINDS: dict[str, Kind] = {
@@ -70,6 +141,13 @@ KINDS: dict[str, Kind] = {
         takes=_DILATED,
         averages=True,
         integers="same",
+        operations=_MAXIMUM,
+        filters_first=False,
+        told=_PICKED,
+        module="MaxPool2d",
+        functions=("max_pool2d", "max_pool2d_with_indices", "boolean_dispatch"),
+        onnx=("MaxPool",),
+        also=("maximum",),
     ),
     "avg": Kind(
         "Average",
@@ -79,6 +157,12 @@ KINDS: dict[str, Kind] = {
         options=(Option("divisor", 0, 0, 4096, 1, "divides every sum by this; 0: by what counts", whole=True),),
         averages=True,
         note="n counts the padding (PyTorch's default) or, uncounted, the pixels alone (ONNX, TensorFlow).",
+        operations=_MEAN,
+        told=_AVERAGED,
+        module="AvgPool2d",
+        functions=("avg_pool2d",),
+        onnx=("AveragePool",),
+        also=("average", "mean"),
     ),
     "min": Kind(
         "Min",
@@ -88,6 +172,10 @@ KINDS: dict[str, Kind] = {
         averages=True,
         note="Behind a ReLU it keeps the background, where max keeps the marks.",
         integers="same",
+        operations=_MAXIMUM,
+        filters_first=False,
+        told=(Told("pick", picks="min"),),
+        also=("minimum",),
     ),
     "median": Kind(
         "Median",
@@ -96,6 +184,9 @@ KINDS: dict[str, Kind] = {
         averages=True,
         note="Removes salt and pepper that an average smears and a maximum keeps.",
         integers="float",
+        operations=Operations(sorts=True),
+        filters_first=False,
+        told=(Told("pick", picks="median"),),
     ),
     "lp": Kind(
         "Lp",
@@ -103,6 +194,11 @@ KINDS: dict[str, Kind] = {
         "Sermanet, Chintala, LeCun 2012 (sum form, as torch and ONNX)",
         border="zeros",
         options=(Option("norm", 2.0, 1.0, 16.0, 0.5, "1 is the sum of |x|, large values approach the maximum"),),
+        operations=Operations(additions=2),  # n powers, n - 1 additions, a root
+        told=(Told("root", exponent="norm", divides=False),),
+        zeros_add_nothing=True,
+        onnx=("LpPool",),
+        also=("power",),
     ),
     "lse": Kind(
         "Log-sum-exp",
@@ -111,6 +207,10 @@ KINDS: dict[str, Kind] = {
         options=(Option("r", 4.0, 0.01, 64.0, 0.5, "sharpness: small values are the average, large ones the maximum"),),
         averages=True,
         note="Every pixel gets a positive gradient, softmax(r x): monotone, unlike soft.",
+        # n times r, n exponentials, n - 1 additions, then / n, log, / r
+        operations=Operations(additions=3, window_additions=2),
+        told=(Told("logexp", exponent="r"),),
+        also=("logsumexp",),
     ),
     "soft": Kind(
         "Soft",
@@ -122,6 +222,10 @@ KINDS: dict[str, Kind] = {
         averages=True,
         collapses=("soft k3 s2 p1 beta=0 = avg k3 s2 p1 uncounted",),
         note="A value far below its window's output gets a negative gradient.",
+        # n times beta, n exponentials, n times x, two sums, a division
+        operations=Operations(additions=5, window_additions=-1),
+        told=(Told("weighted", "softmax", exponent="beta"),),
+        also=("softmax",),
     ),
     "gem-window": Kind(
         "GeM in windows",
@@ -131,6 +235,9 @@ KINDS: dict[str, Kind] = {
         learned=True,
         collapses=("gem-window k3 s2 p1 p=1 = avg k3 s2 p1 uncounted",),
         note="For maps behind a ReLU: values below ε = 1e-6 count as ε and get no gradient.",
+        operations=_POWERS,
+        positive=True,
+        told=_ROOT,
     ),
     "mixed": Kind(
         "Mixed",
@@ -139,6 +246,7 @@ KINDS: dict[str, Kind] = {
         options=(Option("alpha", 0.5, 0.0, 1.0, 0.1, "share of the maximum: 0 is the average, 1 the maximum"),),
         averages=True,
         collapses=("mixed k3 s2 p1 alpha=0 = avg k3 s2 p1 uncounted", "mixed k3 s2 p1 alpha=1 = max k3 s2 p1"),
+        operations=_BOTH,
     ),
     "stochastic": Kind(
         "Stochastic",
@@ -146,6 +254,11 @@ KINDS: dict[str, Kind] = {
         "Zeiler, Fergus 2013, arXiv:1301.3557",
         border="zeros",
         note="Made for maps behind a ReLU: negative values count as 0. In training it draws from torch's generator.",
+        operations=Operations(1, 0, 3, -1),  # n against 0, n squares, two sums, a division
+        positive=True,
+        filters_first=False,
+        told=(Told("weighted", "share"),),
+        zeros_add_nothing=True,
     ),
     "fractional-max": Kind(
         "Fractional max",
@@ -159,6 +272,9 @@ KINDS: dict[str, Kind] = {
         note="u is drawn for each map in training and 1/2 in eval, so that eval gives the same numbers every time. "
         "ONNX has no such operator: a network that holds it can't be exported there.",
         integers="same",
+        operations=_MAXIMUM,
+        filters_first=False,
+        told=_PICKED,
     ),
     "mixed-learned": Kind(
         "Mixed, learned",
@@ -169,6 +285,7 @@ KINDS: dict[str, Kind] = {
         learned=True,
         collapses=("mixed-learned k2 s2 = mixed k2 s2",),
         note="One number a layer, 0 at the start; the sigmoid keeps the share between 0 and 1.",
+        operations=_BOTH,
     ),
     "gated": Kind(
         "Gated",
@@ -180,6 +297,7 @@ KINDS: dict[str, Kind] = {
         multiplies="filter",
         collapses=("gated k2 s2 = mixed k2 s2",),
         note="Its authors' code was once marked patent-pending (UCSD SD2016-053); the status was not checked.",
+        operations=Operations(1, -1, 1, 5),  # and a sigmoid and 1 - g an output; w · x is in the MACs
     ),
     "lip": Kind(
         "LIP",
@@ -191,6 +309,10 @@ KINDS: dict[str, Kind] = {
         multiplies="weights",
         collapses=("lip k3 s2 p1 = avg k3 s2 p1 uncounted",),
         note="Starts as the average; with the input itself for logits it would be soft.",
+        multiplies_at="input",
+        # n exponentials, n times x, two sums, a division; its logits count as their MACs only
+        operations=Operations(additions=4, window_additions=-1),
+        mixes_channels=True,
     ),
     "conv": Kind(
         "Strided conv",
@@ -201,6 +323,13 @@ KINDS: dict[str, Kind] = {
         border="zeros",
         learned=True,
         multiplies="weights",
+        operations=_NONE,
+        mixes_channels=True,
+        convolution="dense",
+        filters_first=False,
+        functions=("conv2d",),
+        onnx=("Conv",),
+        also=("convolution", "strided", "stridedconv"),
     ),
     "conv-depthwise": Kind(
         "Depthwise conv",
@@ -211,6 +340,10 @@ KINDS: dict[str, Kind] = {
         border="zeros",
         learned=True,
         multiplies="weights",
+        operations=_NONE,
+        convolution="depthwise",
+        filters_first=False,
+        also=("depthwise", "depthwiseconv"),
     ),
     "conv-blur": Kind(
         "Conv, blurred",
@@ -219,10 +352,13 @@ KINDS: dict[str, Kind] = {
         "learned",
         takes=_FILTER,
         border="zeros",
-        sees="blur",
+        sees="filtered",
         options=(_TAPS,),
         learned=True,
         multiplies="weights",
+        operations=Operations(1),  # the ReLU between its convolution and its filter
+        mixes_channels=True,
+        convolution="inside",
     ),
     "space-to-depth": Kind(
         "Space to depth",
@@ -235,6 +371,10 @@ KINDS: dict[str, Kind] = {
         learned=True,
         multiplies="weights",
         note="The same numbers as a strided convolution with kernel = stride; nothing is lost before W.",
+        fills_block=True,
+        operations=_NONE,
+        mixes_channels=True,
+        also=("pixelunshuffle",),
     ),
     "avg-conv": Kind(
         "Average + 1x1",
@@ -244,6 +384,9 @@ KINDS: dict[str, Kind] = {
         learned=True,
         multiplies="weights",
         note="The average leaves padding out, as in the published shortcut.",
+        operations=_MEAN,
+        mixes_channels=True,
+        convolution="inside",
     ),
     "blur": Kind(
         "Blur",
@@ -256,6 +399,8 @@ KINDS: dict[str, Kind] = {
         averages=True,
         multiplies="filter",
         collapses=("blur k2 s2 = avg k2 s2",),
+        operations=_NONE,
+        classes=("Blur",),
     ),
     "max-blur": Kind(
         "Max-blur",
@@ -263,10 +408,12 @@ KINDS: dict[str, Kind] = {
         _ZHANG,
         "anti-aliased",
         takes=_FILTER,
-        sees="blur",
+        sees="filtered",
         options=(_TAPS,),
         averages=True,
         multiplies="filter",
+        operations=_MAXIMUM,
+        also=("antialiased", "blurmax"),
     ),
     "area": Kind(
         "Area",
@@ -278,6 +425,10 @@ KINDS: dict[str, Kind] = {
         averages=True,
         collapses=("area s2 = avg k2 s2",),
         note="The identity holds where the stride divides the map; elsewhere the bins overlap.",
+        in_bins=True,
+        operations=_MEAN,
+        dense="axes",
+        told=_AVERAGED,
     ),
     "resize": Kind(
         "Resize, anti-aliased",
@@ -288,6 +439,10 @@ KINDS: dict[str, Kind] = {
         sees="triangle",
         averages=True,
         multiplies="filter",
+        multiplies_at="axes",
+        operations=_NONE,
+        dense="axes",
+        also=("interpolate", "bilinear", "bicubic", "upsample"),
     ),
     "spectral": Kind(
         "Spectral",
@@ -298,6 +453,11 @@ KINDS: dict[str, Kind] = {
         sees="map",
         multiplies="filter",
         note="Scaled so that the mean stays; the border wraps around, and edges ring beyond the range of the input.",
+        multiplies_at="axes",
+        operations=_NONE,
+        dense="axes",
+        shift_note="It folds nothing: its sharp waves, read linearly between columns, count as change",
+        also=("fourier",),
     ),
     "wavelet": Kind(
         "Wavelet low-pass",
@@ -310,6 +470,8 @@ KINDS: dict[str, Kind] = {
         multiplies="filter",
         collapses=("wavelet k2 s2 = 2 x avg k2 s2",),
         note="Orthonormal, so a constant grows by √2 an axis; kernel 2 is Haar.",
+        operations=_NONE,
+        also=("haar", "dwt"),
     ),
     "aps": Kind(
         "Adaptive polyphase",
@@ -320,6 +482,14 @@ KINDS: dict[str, Kind] = {
         sees="stride",
         note="Moves with the input where the stride divides a map that wraps around; one choice for all channels.",
         integers="same",
+        fills_block=True,
+        operations=Operations(additions=2),  # the energies: n squares, n additions
+        mixes_channels=True,
+        filters_first=False,
+        dense="input",
+        told=(Told("copy", "gradient"),),
+        shift_note="It jumps by whole pixels, which counts as change",
+        also=("polyphase",),
     ),
     "subsample": Kind(
         "Subsample",
@@ -329,6 +499,12 @@ KINDS: dict[str, Kind] = {
         takes=("stride",),
         averages=True,
         integers="same",
+        operations=_NONE,
+        filters_first=False,
+        dense="input",
+        told=(Told("copy"),),
+        onnx=("Slice",),
+        also=("identity", "decimate", "none"),
     ),
     "global-avg": Kind(
         "Global average",
@@ -338,6 +514,12 @@ KINDS: dict[str, Kind] = {
         "map",
         takes=(),
         averages=True,
+        operations=_MEAN,
+        told=_AVERAGED,
+        module="AdaptiveAvgPool2d",
+        functions=("mean", *_ADAPTIVE_AVG),
+        onnx=("GlobalAveragePool", "ReduceMean"),
+        also=("gap", "globalaverage"),
     ),
     "global-max": Kind(
         "Global max",
@@ -348,6 +530,12 @@ KINDS: dict[str, Kind] = {
         takes=(),
         averages=True,
         integers="same",
+        operations=_MAXIMUM,
+        told=_PICKED,
+        module="AdaptiveMaxPool2d",
+        functions=("amax", *_ADAPTIVE_MAX),
+        onnx=("GlobalMaxPool", "ReduceMax"),
+        also=("gmp",),
     ),
     "avg-max": Kind(
         "Average + max",
@@ -357,6 +545,7 @@ KINDS: dict[str, Kind] = {
         "map",
         takes=(),
         averages=True,
+        operations=Operations(1, -1, 1, 2),
     ),
     "gem": Kind(
         "GeM",
@@ -368,6 +557,10 @@ KINDS: dict[str, Kind] = {
         options=(_P,),
         learned=True,
         collapses=("gem p=1 = global-avg",),
+        operations=_POWERS,
+        positive=True,
+        told=_ROOT,
+        also=("generalizedmean",),
     ),
     "avg-max-cat": Kind(
         "Average and max",
@@ -378,6 +571,9 @@ KINDS: dict[str, Kind] = {
         "double",
         takes=(),
         averages=True,
+        operations=Operations(1, -1, 1),
+        told=(*_AVERAGED, *_PICKED),
+        outputs="average, maximum",
     ),
     "statistics": Kind(
         "Statistics",
@@ -387,6 +583,10 @@ KINDS: dict[str, Kind] = {
         "map",
         "double",
         takes=(),
+        # the mean; n differences, n squares, n - 1 additions, / n, a root
+        operations=Operations(additions=4, window_additions=1),
+        told=(*_AVERAGED, Told("deviation")),
+        outputs="mean, deviation",
     ),
     "adaptive-avg": Kind(
         "Adaptive average",
@@ -398,6 +598,11 @@ KINDS: dict[str, Kind] = {
         options=(Option("size", 2, 1, 64, 1, "output height and width in pixels", whole=True),),
         averages=True,
         collapses=("adaptive-avg size=1 = global-avg", "adaptive-avg size=4 = avg k2 s2"),
+        in_bins=True,
+        operations=_MEAN,
+        told=_AVERAGED,
+        functions=_ADAPTIVE_AVG,
+        also=("adaptiveaverage",),
     ),
     "adaptive-max": Kind(
         "Adaptive max",
@@ -410,6 +615,10 @@ KINDS: dict[str, Kind] = {
         averages=True,
         collapses=("adaptive-max size=1 = global-max",),
         integers="same",
+        in_bins=True,
+        operations=_MAXIMUM,
+        told=_PICKED,
+        functions=_ADAPTIVE_MAX,
     ),
     "pyramid": Kind(
         "Spatial pyramid",
@@ -417,12 +626,15 @@ KINDS: dict[str, Kind] = {
         "He K. et al. 2014, arXiv:1406.4729 (adaptive bins: the paper's windows miscount for some sizes)",
         "head",
         "map",
-        "pyramid",
+        "levels",
         takes=(),
         options=(Option("levels", 3, 1, 6, 1, "the finest level has this many bins an axis", whole=True),),
         averages=True,
         collapses=("pyramid levels=1 = global-max",),
         integers="same",
+        operations=_MAXIMUM,
+        told=_PICKED,
+        also=("spatialpyramid", "spp"),
     ),
     "channel-avg": Kind(
         "Channel average",
@@ -433,6 +645,8 @@ KINDS: dict[str, Kind] = {
         "one",
         takes=(),
         averages=True,
+        operations=_MEAN,
+        told=_AVERAGED,
     ),
     "channel-max": Kind(
         "Channel max",
@@ -444,6 +658,8 @@ KINDS: dict[str, Kind] = {
         takes=(),
         averages=True,
         integers="same",
+        operations=_MAXIMUM,
+        told=_PICKED,
     ),
     "maxout": Kind(
         "Maxout",
@@ -456,23 +672,55 @@ KINDS: dict[str, Kind] = {
         options=(Option("group", 2, 2, 64, 1, "channels a group; it must divide their number", whole=True),),
         averages=True,
         integers="same",
+        operations=_MAXIMUM,
+        told=_PICKED,
     ),
 }
 
-WINDOWED = tuple(name for name, kind in KINDS.items() if kind.reduces == "window")
-ADAPTIVE = tuple(name for name, kind in KINDS.items() if kind.reduces == "bins")
-HEADS = tuple(name for name, kind in KINDS.items() if kind.reduces == "map" and kind.channels == "same")
 
-_ELSEWHERE = {  # what a kind is called in torch, TensorFlow and papers, where not even its letters are the same
-    "average": "avg", "mean": "avg", "maximum": "max", "minimum": "min", "power": "lp", "logsumexp": "lse",
-    "softmax": "soft", "generalizedmean": "gem", "gap": "global-avg", "globalaverage": "global-avg",
-    "gmp": "global-max", "adaptiveaverage": "adaptive-avg", "convolution": "conv", "strided": "conv",
-    "stridedconv": "conv",
-    "depthwise": "conv-depthwise", "depthwiseconv": "conv-depthwise", "pixelunshuffle": "space-to-depth",
-    "antialiased": "max-blur", "blurmax": "max-blur", "haar": "wavelet", "dwt": "wavelet", "fourier": "spectral",
-    "interpolate": "resize", "bilinear": "resize", "bicubic": "resize", "upsample": "resize", "identity": "subsample",
-    "decimate": "subsample", "none": "subsample", "spatialpyramid": "pyramid", "spp": "pyramid", "polyphase": "aps",
-}  # fmt: skip
+def named(**facts: str) -> tuple[str, ...]:
+    """Return the kinds whose records say all of this, in display order: `named(reduces="map", channels="same")`."""
+    return tuple(name for name, kind in KINDS.items() if all(getattr(kind, fact) == facts[fact] for fact in facts))
+
+
+def windowed() -> tuple[str, ...]:
+    """Return the kinds that keep a map: its size follows from kernel and stride."""
+    return named(reduces="window")
+
+
+def adaptive() -> tuple[str, ...]:
+    """Return the kinds whose output size is an option."""
+    return named(reduces="bins")
+
+
+def heads() -> tuple[str, ...]:
+    """Return the kinds that leave one number a channel."""
+    return named(reduces="map", channels="same")
+
+
+def wide() -> tuple[str, ...]:
+    """Return the heads that leave several numbers a channel, so that what stands behind them must take more."""
+    return (*named(reduces="map", channels="double"), *named(reduces="map", channels="levels"))
+
+
+def by_function(function: str, reduces: str) -> str:
+    """Return the kind that a function of torch computes over a window, in bins or of the map; "" where none does."""
+    return next((name for name in named(reduces=reduces) if function in KINDS[name].functions), "")
+
+
+def by_class(name: str) -> str:
+    """Return the kind whose fixed filter a layer of that class holds, as its name says it; "" where none does."""
+    return next((kind for kind, record in KINDS.items() if any(word in name for word in record.classes)), "")
+
+
+def by_operator(operator: str) -> str:
+    """Return the kind that an operator of ONNX computes, "" where none does."""
+    return next((name for name, kind in KINDS.items() if operator in kind.onnx), "")
+
+
+def convolution(depthwise: bool = False) -> str:
+    """Return the kind that is a bare strided convolution."""
+    return named(convolution="depthwise" if depthwise else "dense")[0]
 
 
 def same_as(word: str) -> str:
@@ -480,8 +728,4 @@ def same_as(word: str) -> str:
     letters = re.sub(r"[^a-z0-9]", "", word[:100].lower().rsplit(".", 1)[-1])
     bare = re.sub(r"(pooling|pool)?([123]d)?(layer)?$", "", letters)
     ours = {name.replace("-", ""): name for name in KINDS}
-    return ours.get(bare) or _ELSEWHERE.get(bare, "")
-
-
-# Heads that leave several numbers a channel, so that what stands behind them must take more
-WIDE = tuple(name for name, kind in KINDS.items() if kind.reduces == "map" and kind.channels in ("double", "pyramid"))
+    return ours.get(bare) or next((name for name, kind in KINDS.items() if bare in kind.also), "")

@@ -125,7 +125,7 @@ def _pads(pads: tuple[tuple[int, int], ...]) -> str:
 def _normalise(spec: PoolSpec) -> None:
     """Check a spec as it is made, and drop what can't change its result."""
     if spec.kind not in KINDS:
-        raise PlanError(unknown("pooling", spec.kind, KINDS, meant=same_as(spec.kind)))
+        raise PlanError(unknown("pooling", spec.kind, KINDS, meant=same_as(spec.kind), most=3))
     takes = KINDS[spec.kind].takes
     padded = isinstance(spec.padding, str) or any(pair != (0, 0) for pair in spec.padding)
     given = {
@@ -267,7 +267,7 @@ def _parse_spec(text: str) -> PoolSpec:
         raise PlanError(f"A pooling is missing. Write it as in 'avg k2 s2'. Possible: {', '.join(KINDS)}.")
     kind = words[0]
     if kind not in KINDS:
-        raise PlanError(unknown("pooling", kind, KINDS, text.strip(), same_as(kind)))
+        raise PlanError(unknown("pooling", kind, KINDS, text.strip(), same_as(kind), most=3))
     fields: dict[str, object] = {}
     options: dict[str, float] = {}
     for word in words[1:]:

@@ -138,7 +138,7 @@ def pooled_size(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[int, ...]:
 def pooled_channels(spec: PoolSpec, channels: int, axes: int) -> int:
     """Return how many channels come out. Raises WindowError when they do not divide into the groups asked for."""
     how = KINDS[spec.kind].channels
-    if how == "pyramid":
+    if how == "levels":
         return channels * sum(int(n**axes) for n in range(1, int(spec.option("levels")) + 1))
     if how == "groups":
         group = int(spec.option("group"))
@@ -178,7 +178,7 @@ def _fits(spec: PoolSpec, size: int, kernel: int, stride: int, begin: int, end: 
         )
     border = spec.border or KINDS[spec.kind].border
     _has_border(spec, border, max(begin, end), size)
-    if KINDS[spec.kind].sees == "blur":  # the filter mirrors the map that the first window leaves
+    if KINDS[spec.kind].sees == "filtered":  # the filter mirrors the map that the first window leaves
         _has_border(spec, spec.border or "reflect", int(spec.option("taps")) // 2, padded - effective(kernel) + 1)
 
 
@@ -229,7 +229,7 @@ def seen_through(spec: PoolSpec, field: Field, sizes: tuple[int, ...], axis: int
         return Field(inf, -inf, inf)
     win = window(spec, sizes)
     kernel, stride, begin = win.kernel[axis], win.stride[axis], win.padding[axis][0]
-    if sees == "blur":  # the window at stride 1, then the filter with the stride
+    if sees == "filtered":  # the window at stride 1, then the filter with the stride
         taps = int(spec.option("taps"))
         return field.through(kernel, 1, begin).through(taps, stride, (taps - 1) // 2)
     if sees == "stride":

@@ -1,18 +1,21 @@
 """Every pooling there is, under the names of `poolsearch.plan.kinds`: one registry, one way to build, one way to apply.
 
-A new pooling is one function here, its line below, and its record in `kinds.KINDS`; the battery in
-tests/test_pooling.py then runs over it, and the pages, the search space and the docs show it.
+A new pooling is one function here, its line below, and its record in `kinds.KINDS` (or one call of `register`, which
+adds both); the battery in tests/pooling/test_pooling.py then runs over it, and the pages, the search space and the docs
+show it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from poolsearch.errors import PlanError, shortened
 from poolsearch.plan import PoolSpec, as_spec
-from poolsearch.plan.kinds import KINDS
+from poolsearch.plan.kinds import KINDS, Kind
 from poolsearch.plan.windows import pooled_channels, pooled_size
 from poolsearch.pooling.antialiased import blur_pool, max_blur_pool, wavelet_pool
 from poolsearch.pooling.asked import as_batch
@@ -107,6 +110,26 @@ POOLINGS: dict[str, Build] = {
     "channel-max": fixed(channel_max),
     "maxout": fixed(maxout),
 }
+
+
+def register(name: str, kind: Kind, make: Build) -> None:
+    """Add a pooling of your own, last in every list: its record, and what builds its module (`fixed` of a function).
+
+    It holds for this process; a sweep's workers and a cluster's nodes must register it as well.
+    Raises PlanError for a name that is taken, or that the text of a Plan can't hold.
+    """
+    if name in KINDS:
+        raise PlanError(f"There is a pooling '{name}' already.")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise PlanError(
+            f"'{shortened(name)}' can't name a pooling. Possible: small letters, digits and single hyphens."
+        )
+    KINDS[name], POOLINGS[name] = kind, make
+
+
+def unregister(name: str) -> None:
+    """Take a pooling away that was registered."""
+    del KINDS[name], POOLINGS[name]
 
 
 def build(spec: PoolSpec, channels: int, axes: int = 2) -> nn.Module:

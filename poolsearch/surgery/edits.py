@@ -25,7 +25,7 @@ import torch
 from poolsearch import pooling
 from poolsearch.errors import SiteError, unknown
 from poolsearch.plan import Plan, PoolSpec
-from poolsearch.plan.kinds import ADAPTIVE, HEADS, KINDS, WIDE, WINDOWED
+from poolsearch.plan.kinds import KINDS, adaptive, heads, wide, windowed
 from poolsearch.plan.windows import spread
 from poolsearch.records.network import Member, Site
 from poolsearch.surgery.record import record
@@ -116,12 +116,12 @@ def possible_kinds(site: Site) -> tuple[str, ...]:
     if site.locked:
         return (site.published.kind,) if site.published else ()
     if site.role == "head":
-        fixed, behind = site.published is not None and site.published.kind in ADAPTIVE, site.behind
-        possible = {*ADAPTIVE} if fixed else {*HEADS}
-        possible |= {*HEADS} if behind else set()
-        possible |= {*WIDE, *ADAPTIVE} if behind and behind.last else set()
+        fixed, behind = site.published is not None and site.published.kind in adaptive(), site.behind
+        possible = {*adaptive()} if fixed else {*heads()}
+        possible |= {*heads()} if behind else set()
+        possible |= {*wide(), *adaptive()} if behind and behind.last else set()
         return tuple(kind for kind in KINDS if kind in possible)
-    return WINDOWED
+    return windowed()
 
 
 def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
@@ -130,23 +130,23 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
         raise SiteError(f"Site '{site.name}' of {backbone} stays {site.main.text}: {site.locked}.")
     if spec.kind not in possible_kinds(site):
         reason = "turns the whole map into one number" if site.role == "head" else "keeps a map"
-        if site.role == "head" and spec.kind in HEADS:
+        if site.role == "head" and spec.kind in heads():
             reason = "leaves a map of fixed size for the layers behind it"
-        elif site.role == "head" and spec.kind in (*WIDE, *ADAPTIVE):
+        elif site.role == "head" and spec.kind in (*wide(), *adaptive()):
             layer = f"{site.behind.path}, not the last layer," if site.behind else "what stands behind it"
             reason = f"leaves as many numbers as {layer} takes"
         raise SiteError(
             f"Site '{site.name}' of {backbone} {reason}, so '{spec.kind}' can't stand there. "
             f"Possible: {', '.join(possible_kinds(site))}."
         )
-    if spec.placement != "after" and (site.form != "convolution" or spec.kind == "conv"):
+    if spec.placement != "after" and (site.form != "convolution" or KINDS[spec.kind].convolution == "dense"):
         raise SiteError(
             f"'{spec.placement}' says where a pooling stands beside a strided convolution; "
             f"site '{site.name}' of {backbone} would have none. Leave the word out."
         )
     own = site.published
     last = site.behind is not None and site.behind.last
-    if spec.kind in ADAPTIVE and own and not last and spec.option("size") != own.option("size"):
+    if spec.kind in adaptive() and own and not last and spec.option("size") != own.option("size"):
         raise SiteError(
             f"The layers behind site '{site.name}' of {backbone} expect {own.option('size'):g}x{own.option('size'):g}, "
             f"got size={spec.option('size'):g}. Nearest: '{spec.kind} size={own.option('size'):g}'."
@@ -156,7 +156,7 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
             f"Site '{site.name}' of {backbone} keeps the size of its map; its stride stays 1, got '{spec}'. "
             "Change its kind or kernel instead."
         )
-    if spec.kind == "conv" and site.form == "convolution":
+    if KINDS[spec.kind].convolution == "dense" and site.form == "convolution":
         assert own is not None
         if replace(spec, stride=own.stride) != own:
             raise SiteError(
@@ -192,7 +192,7 @@ def _for_member(site: Site, member: Member, spec: PoolSpec) -> PoolSpec:
     main = site.main
     if member is main:
         return spec
-    if spec.kind == "conv" and site.form == "convolution":
+    if KINDS[spec.kind].convolution == "dense" and site.form == "convolution":
         assert member.spec is not None
         return replace(member.spec, stride=spec.stride)
     if "padding" not in KINDS[spec.kind].takes or isinstance(spec.padding, str) or not spec.kernel:
@@ -227,7 +227,7 @@ def _member_edits(site: Site, member: Member, spec: PoolSpec, trace: Trace) -> I
         place = (call.path, call.op, call.ordinal, member.call)
         return [Rewrite(site.name, *place, pooling, member.channels, call.lay is None, last)]
     stride = spread(spec.stride, 2, 1)
-    if spec.kind == "conv":
+    if KINDS[spec.kind].convolution == "dense":
         return [Restride(site.name, member.path, member.call, (stride[0], stride[1]))]
     pointwise = member.spec is not None and member.spec.kernel == (1,)
     dense = Restride(site.name, member.path, member.call, (1, 1), spec.placement == "hybrid" and not pointwise)

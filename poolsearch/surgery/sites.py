@@ -15,6 +15,7 @@ from typing import Literal
 from poolsearch import memory
 from poolsearch.errors import SiteError
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.kinds import KINDS, by_class, by_function
 from poolsearch.plan.windows import Window
 from poolsearch.records.network import Behind, Member, Site
 from poolsearch.surgery.record import record
@@ -242,19 +243,20 @@ def published_spec(call: Call, trace: Trace | None = None) -> PoolSpec | None:
         return _collapse(call.op, call.target)
     if call.window is None:
         return None
-    pads = _padded_before(call, trace) if call.op == "conv2d" and not call.learned else None
-    return _windowed(call.op, call.law == "ceil", call.window, call.counted, call.learned, "Blur" in call.type, pads)
+    pads, fixed = None, ""
+    if call.op == "conv2d" and not call.learned:
+        pads, fixed = _padded_before(call, trace), by_class(call.type)
+    return _windowed(call.op, call.law == "ceil", call.window, call.counted, call.learned, fixed, pads)
 
 
 @lru_cache(maxsize=1024)
 def _collapse(op: str, target: tuple[int, ...]) -> PoolSpec | None:
-    largest = "max" in op
     if target == (1, 1):
-        known = op in ("mean", "amax") or op.startswith("adaptive_")
-        return PoolSpec("global-max" if largest else "global-avg") if known else None
-    square = len(set(target)) == 1 and op.startswith("adaptive_") and target[0] <= 64
-    kind = "adaptive-max" if largest else "adaptive-avg"
-    return PoolSpec.of(kind, options={"size": target[0]}) if square else None
+        kind = by_function(op, "map")
+        return PoolSpec(kind) if kind else None
+    kind = by_function(op, "bins")
+    square = len(set(target)) == 1 and target[0] <= 64
+    return PoolSpec.of(kind, options={"size": target[0]}) if kind and square else None
 
 
 @lru_cache(maxsize=4096)
@@ -264,20 +266,19 @@ def _windowed(
     win: Window,
     counted: bool,
     learned: bool,
-    blurs: bool,
+    fixed: str,
     pads: tuple[tuple[int, int], ...] | None,
 ) -> PoolSpec | None:
     """Return the spec of a strided kernel; making one takes longer than the rest of a layer's replay."""
+    kind = by_function(op, "window")
     if same:
-        kind = "conv" if op == "conv2d" else "avg" if op == "avg_pool2d" else "max"
         return PoolSpec(kind, win.kernel, win.stride, "same-upper", win.dilation)
     if op == "conv2d" and not learned:  # a fixed filter
-        known = blurs and set(win.kernel) <= {2, 3, 4, 5} and pads is not None
-        return PoolSpec("blur", win.kernel, win.stride, pads or ()) if known else None
-    kind = {"conv2d": "conv", "avg_pool2d": "avg", "lp_pool2d": ""}.get(op, "max")
+        known = fixed and set(win.kernel) <= {2, 3, 4, 5} and pads is not None
+        return PoolSpec(fixed, win.kernel, win.stride, pads or ()) if known else None
     if not kind:
         return None
-    counted = counted or kind != "avg"
+    counted = counted or "uncounted" not in KINDS[kind].takes
     return PoolSpec(kind, win.kernel, win.stride, win.padding, win.dilation, ceil=win.ceil, counted=counted)
 
 

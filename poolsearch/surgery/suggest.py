@@ -17,7 +17,7 @@ from functools import lru_cache, partial
 
 from poolsearch.errors import PlanError
 from poolsearch.plan import PoolSpec
-from poolsearch.plan.kinds import ADAPTIVE, KINDS
+from poolsearch.plan.kinds import KINDS, adaptive
 from poolsearch.plan.spec import Padding
 from poolsearch.plan.windows import effective, output_size, same_padding, spread
 from poolsearch.records.network import Site
@@ -43,7 +43,9 @@ def suggest(
     assert own is not None, "only an open site, which has a published spec, can take another kind"
     stride, takes = stride or own.stride or (2,), KINDS[kind].takes
     convolution = site.form == "convolution"
-    if (convolution and kind == "conv") or (kind == own.kind and like is None and kernel in ((), own.kernel)):
+    if (convolution and KINDS[kind].convolution == "dense") or (
+        kind == own.kind and like is None and kernel in ((), own.kernel)
+    ):
         return replace(own, stride=stride)
     placement = placement if convolution else "after"
     make = partial(
@@ -52,7 +54,7 @@ def suggest(
         stride=stride,
         counted=own.counted if kind == own.kind else True,
         placement=placement,
-        options=own.options if kind in ADAPTIVE and own.kind in ADAPTIVE else (),
+        options=own.options if {kind, own.kind} <= {*adaptive()} else (),
     )
     if "kernel" not in takes:
         return make()
@@ -79,7 +81,7 @@ def other_kind(site: Site, now: PoolSpec, kind: str) -> PoolSpec:
 
 def other_window(site: Site, now: PoolSpec, **asked: tuple[int, ...] | str) -> PoolSpec:
     """Return what stands at a site with another kernel, stride or placement; a padding chosen by hand stays."""
-    if not follows_rule(site, now) or (now.kind == "conv" and site.form == "convolution"):
+    if not follows_rule(site, now) or (KINDS[now.kind].convolution == "dense" and site.form == "convolution"):
         return replace(now, **asked)  # type: ignore[arg-type]
     kernel, stride = _asked(site, now)
     given = {"kernel": kernel, "stride": stride, "placement": now.placement} | asked
@@ -172,7 +174,7 @@ def keeps_size(site: Site, spec: PoolSpec) -> bool:
     assert own is not None
     if KINDS[spec.kind].reduces != "window":
         return True
-    if spec.kind == "conv" and site.form == "convolution":
+    if KINDS[spec.kind].convolution == "dense" and site.form == "convolution":
         return spec == own
     return _keeps(spec, size_rule(site, own.stride, spec.placement))
 
@@ -201,7 +203,7 @@ def size_rule(site: Site, stride: tuple[int, ...], placement: str = "after", lik
     """
     own = like or site.published
     assert own is not None
-    if site.form != "convolution" or (like is not None and like.kind != "conv"):
+    if site.form != "convolution" or (like is not None and KINDS[like.kind].convolution != "dense"):
         shown = replace(own, stride=stride)
         return lambda axis, n: _out(shown, axis, n)
     strides, lost = spread(stride, 2, 1), (0, 0)

@@ -55,7 +55,7 @@ def blocks_of(spec: PoolSpec) -> tuple[int, ...]:
     kind = KINDS[spec.kind]
     if kind.reduces == "bins":
         return (int(spec.option("size")) ** 2,)
-    if kind.channels == "pyramid":
+    if kind.channels == "levels":
         return tuple(n * n for n in range(1, int(spec.option("levels")) + 1))
     return (1, 1) if kind.channels == "double" else (1,)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from poolsearch.app.lessons import LESSONS, link
-from poolsearch.app.views.by_hand import LABELS, PICTURES, moved, small_picture
+from poolsearch.app.views.by_hand import PICTURES, labels, moved, small_picture
 from poolsearch.app.views.image import salted
 from poolsearch.explain.frameworks import compare, legend
 from poolsearch.explain.shift import mean_change, shift_changes
@@ -24,7 +24,7 @@ def pooled(text, picture):
 def spec_of(name, **changed):
     """Return the PoolSpec that a lesson opens with, with some of its controls changed."""
     state = {**dict(parse_qsl(link(name).partition("?")[2])), **changed}
-    kind = LABELS[state["pooling"]]
+    kind = labels()[state["pooling"]]
     padding = state.get("padding", "0")
     return PoolSpec.of(
         kind,

@@ -12,7 +12,7 @@ from benchmarks.surgery import TIMM
 from poolsearch import pooling
 from poolsearch.cli.tables import console, layers_table, totals_table
 from poolsearch.errors import PlanError
-from poolsearch.measure.arithmetic import OPERATIONS, Work, work
+from poolsearch.measure.arithmetic import Work, work
 from poolsearch.measure.cost import REST, aligned, layer_rows, totals
 from poolsearch.measure.inventory import of_plan
 from poolsearch.networks import backbones
@@ -103,7 +103,6 @@ def test_comparisons_and_additions_by_hand(spec, comparisons, additions):
 
 
 def test_every_kind_has_its_operations_and_none_counts_below_zero():
-    assert set(OPERATIONS) == set(KINDS)
     for kind in KINDS:
         spec = a_spec(kind)
         done = work(spec, (8, 12, 12), tuple(pooling.build(spec, 8)(torch.rand(2, 8, 12, 12)).shape[1:]), 64)

@@ -13,7 +13,7 @@ from poolsearch.errors import SiteError
 from poolsearch.modelfiles import script
 from poolsearch.modelfiles.script import as_python
 from poolsearch.plan import Plan
-from poolsearch.plan.kinds import ADAPTIVE, HEADS, KINDS, WIDE, WINDOWED
+from poolsearch.plan.kinds import KINDS, adaptive, heads, wide, windowed
 from poolsearch.surgery import check, rebuild
 
 TEXTS = {
@@ -36,7 +36,7 @@ TEXTS = {
 
 def sample(kind):
     """Return a smallnet's Plan with this kind, padded where it takes a padding."""
-    if kind in (*HEADS, *WIDE, *ADAPTIVE):
+    if kind in (*heads(), *wide(), *adaptive()):
         return Plan.parse(f"smallnet/1x21x20: head={kind}")
     takes, kernels = KINDS[kind].takes, KINDS[kind].kernels
     words = [f"k{kernels[0] if kernels else 3}"] * ("kernel" in takes) + ["s2"] + ["p1"] * ("padding" in takes)
@@ -44,7 +44,7 @@ def sample(kind):
 
 
 PLANS = {name: check(Plan.parse(text)) for name, text in TEXTS.items()}
-PLANS |= {f"kind-{kind}": check(sample(kind)) for kind in (*WINDOWED, *HEADS, *WIDE, *ADAPTIVE)}
+PLANS |= {f"kind-{kind}": check(sample(kind)) for kind in (*windowed(), *heads(), *wide(), *adaptive())}
 every_plan = pytest.mark.parametrize("name", PLANS)
 
 DRIVER = """

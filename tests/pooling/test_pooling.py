@@ -15,7 +15,7 @@ from pooling_oracle import slow
 
 from poolsearch.errors import PoolsearchError
 from poolsearch.plan import PoolSpec
-from poolsearch.plan.kinds import HEADS, KINDS, WINDOWED
+from poolsearch.plan.kinds import KINDS, heads, windowed
 from poolsearch.plan.windows import pooled_channels, pooled_size
 from poolsearch.pooling import POOLINGS, build, pool
 
@@ -80,10 +80,7 @@ def test_a_constant_stays_that_constant_and_nothing_leaves_the_range(spec):
 
 @every_spec
 def test_channels_do_not_touch(spec):
-    if (
-        spec.kind in ("conv", "avg-conv", "conv-blur", "space-to-depth", "lip", "aps")
-        or KINDS[spec.kind].channels != "same"
-    ):
+    if KINDS[spec.kind].mixes_channels or KINDS[spec.kind].channels != "same":
         pytest.skip("this kind mixes channels on purpose")
     module, x = build(spec, 4, 2).eval(), numbers(2, 4, 9, 9)
     changed = x.clone()
@@ -97,7 +94,7 @@ def test_gradient_is_that_of_the_formula(spec, sizes):
     small = tuple(min(n, 6) for n in sizes)
     module = build(spec, 2, len(sizes)).double()
     x = numbers(1, 2, *small, dtype=torch.float64)
-    if spec.kind in ("gem", "gem-window", "stochastic"):
+    if KINDS[spec.kind].positive:
         x = x.abs() + 0.1  # values below 0 (or ε) get no gradient on purpose, and there is a step
     assert torch.autograd.gradcheck(module.eval(), x.requires_grad_())
 
@@ -328,5 +325,5 @@ def test_a_dilated_window_may_be_padded_by_half_of_what_it_spans():
 
 
 def test_every_windowed_kind_takes_a_stride():
-    assert all("stride" in KINDS[kind].takes for kind in WINDOWED)
-    assert not any("stride" in KINDS[kind].takes for kind in HEADS)
+    assert all("stride" in KINDS[kind].takes for kind in windowed())
+    assert not any("stride" in KINDS[kind].takes for kind in heads())

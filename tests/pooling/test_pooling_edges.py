@@ -38,7 +38,7 @@ def test_a_nan_reaches_every_output_that_sees_it(spec, sizes):
     x[(0, 1, *(0 for _ in sizes))] = NAN  # a place that every kind keeps, a subsample too
     y = pool(x, spec, dims=len(sizes))
     assert y.isnan().any()
-    if KINDS[spec.kind].reduces == "window" and KINDS[spec.kind].sees in ("window", "blur") and not spec.border:
+    if KINDS[spec.kind].reduces == "window" and KINDS[spec.kind].sees in ("window", "filtered") and not spec.border:
         x = x.nan_to_num(0.5)
         moved = x.clone()
         moved[(0, 1, *(0 for _ in sizes))] = 1e6

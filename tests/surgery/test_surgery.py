@@ -15,7 +15,7 @@ from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.networks import backbones
 from poolsearch.networks.backbones import BACKBONES
 from poolsearch.plan import Plan, PoolSpec
-from poolsearch.plan.kinds import ADAPTIVE, HEADS, KINDS, WIDE
+from poolsearch.plan.kinds import KINDS, adaptive, heads, wide
 from poolsearch.plan.windows import Window
 from poolsearch.pooling import build as build_pooling
 from poolsearch.surgery import check, edits, find_sites, possible_kinds, rebuild, replayed
@@ -244,9 +244,9 @@ def test_recording_a_rebuilt_network_finds_the_calls_of_the_replay():
 
 def a_spec(kind, site):
     """A spec of this kind that may stand at this site."""
-    if kind in (*HEADS, *WIDE):
+    if kind in (*heads(), *wide()):
         return PoolSpec(kind)
-    if kind in ADAPTIVE:  # the layers behind expect one size
+    if kind in adaptive():  # the layers behind expect one size
         return PoolSpec(kind, options=site.published.options)
     if kind == "conv" and site.form == "convolution":
         return site.published

@@ -11,7 +11,7 @@ from poolsearch.measure.advice import advice
 from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.measure.inventory import of_plan
 from poolsearch.plan import Plan, PoolSpec
-from poolsearch.plan.kinds import ADAPTIVE, HEADS, WIDE
+from poolsearch.plan.kinds import adaptive, heads, wide
 from poolsearch.surgery import check, find_sites, possible_kinds, rebuild, replayed
 from poolsearch.surgery.checking import untrainable
 from poolsearch.surgery.edits import consequences
@@ -75,7 +75,7 @@ def test_what_changes_behind_a_head_is_counted_and_in_words(text, parameters, wo
 def test_every_head_that_is_offered_runs_as_it_is_replayed(name):
     size = (1, 20, 20) if name == "smallnet" else (3, 224, 224) if name == "swin_t" else (3, 96, 96)
     site = head_of(name, size)
-    assert set(possible_kinds(site)) == {*HEADS, *ADAPTIVE, *(() if name == "vgg11_bn" else WIDE)}
+    assert set(possible_kinds(site)) == {*heads(), *adaptive(), *(() if name == "vgg11_bn" else wide())}
     for kind in possible_kinds(site):
         plan = check(Plan(name, size).put("head", suggest(site, kind)))
         model = rebuild(plan, device="meta").eval()
@@ -99,7 +99,7 @@ def test_a_mean_behaves_as_if_it_stood_at_every_pixel():
     assert changed.classifier[1].in_features == 256
 
 
-@pytest.mark.parametrize("kind", [*WIDE, "adaptive-avg", "adaptive-max size=3"])
+@pytest.mark.parametrize("kind", [*wide(), "adaptive-avg", "adaptive-max size=3"])
 def test_numbers_that_are_equal_give_the_published_answer(kind):
     """A map of one value: its mean, its maximum and every bin are that value; its deviation is nearly zero."""
     plan = check(Plan.parse(f"smallnet/1x20x20: head={kind}"))

@@ -18,10 +18,9 @@ from poolsearch.app.lessons import BY_HAND, IMAGE, LESSONS, query
 from poolsearch.plan.kinds import KINDS
 
 HIDDEN_ONLY = ("own", "options")  # `hide=` takes these beside the options: a visitor's picture, a kind's own options
-_OF_KINDS = tuple(dict.fromkeys(option.name for kind in KINDS.values() for option in kind.options))
 _VARIANTS = ("a", "b", "aw", "bw")
-OPTIONS: dict[str, tuple[str, ...]] = {  # page -> what its link may hold; "" is Pooling by hand
-    "": (*(key for key in BY_HAND if key not in HIDDEN_ONLY), "cell", "lesson", "hide", *_OF_KINDS),
+OPTIONS: dict[str, tuple[str, ...]] = {  # page -> what its link may hold; "" is Pooling by hand, see `possible_options`
+    "": (*(key for key in BY_HAND if key not in HIDDEN_ONLY), "cell", "lesson", "hide"),
     "image": (*(key for key in IMAGE if key not in HIDDEN_ONLY), "lesson", "hide"),
     "backbone": ("edit", "site", *_VARIANTS),
     "maps": ("picture", "behind", "behindb", "scale", "channel", *_VARIANTS),
@@ -49,6 +48,15 @@ def visit(page: str) -> Iterator[None]:
     st.session_state[_ARRIVED] = True  # where the page stopped, its next run says so
 
 
+def possible_options(page: str) -> tuple[str, ...]:
+    """Return what the link of a page may hold."""
+    return OPTIONS[page] if page else (*OPTIONS[page], *_of_kinds())
+
+
+def _of_kinds() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(option.name for kind in KINDS.values() for option in kind.options))
+
+
 def arriving() -> bool:
     """Return whether this is the first run since a page was opened: what its link says counts now."""
     return not st.session_state.get(_ARRIVED, True)
@@ -60,10 +68,10 @@ def _arrive(page: str) -> None:
         st.session_state[_ARRIVED] = True
         return
     st.session_state[_VISIT], st.session_state[_ARRIVED], st.session_state[_REFUSED] = page, False, {}
-    possible = OPTIONS[page]
+    possible = possible_options(page)
     for key in list(st.query_params):
         if key not in possible:
-            elsewhere = any(key in options for options in OPTIONS.values())
+            elsewhere = any(key in options for options in map(possible_options, OPTIONS))
             if before is None or not elsewhere:  # else the page before left it there
                 refuse(key, f"This page has no option {quoted(key)}.{_near(key, possible)}")
             del st.query_params[key]
@@ -117,7 +125,7 @@ def asked_for(key: str) -> str | None:
     takes from the URL what belonged to a control that is no longer drawn.
     """
     lesson, hidden = st.query_params.get("lesson", ""), st.query_params.get("hide", "").split(",")
-    if lesson in LESSONS and (key in hidden or (key in _OF_KINDS and "options" in hidden)):
+    if lesson in LESSONS and (key in hidden or (key in _of_kinds() and "options" in hidden)):
         return query(lesson).get(key)
     return st.query_params.get(key)
 

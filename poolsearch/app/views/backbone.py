@@ -135,7 +135,9 @@ def _site_settings(name: str, plan: Plan, site: Site) -> None:
     spec = plan.spec(site.name) or site.published
     assert spec is not None and site.published is not None
     kinds = list(possible_kinds(site))
-    fixed = spec.kind == "conv" and site.form == "convolution"  # kernel and padding belong to the weights
+    fixed = (
+        KINDS[spec.kind].convolution == "dense" and site.form == "convolution"
+    )  # kernel and padding belong to the weights
     st.caption(f"published: {site.main.text}")
     if "refused" not in st.session_state:
         st.session_state["set-kind"] = spec.kind
@@ -168,7 +170,7 @@ def _site_settings(name: str, plan: Plan, site: Site) -> None:
         row("Stride", "stride", [1] if site.still else [1, 2, 3, 4], site.still)
     if "padding" in takes:
         row("Padding", "padding", [0, 1, 2], fixed)
-    if site.form == "convolution" and spec.kind != "conv":
+    if site.form == "convolution" and KINDS[spec.kind].convolution != "dense":
         placements = ["after", "before", "hybrid"]
         st.segmented_control(
             "Beside the convolution", placements, required=True, key="set-placement",
@@ -224,7 +226,7 @@ def _other_numbers(site: Site, now: PoolSpec) -> PoolSpec:
         field: (settings[field],) for field in ("kernel", "stride") if settings.get(field) != shown.get(field)
     }
     placement = st.session_state.get("set-placement", now.placement)
-    if now.kind != "conv" and site.form == "convolution" and placement != now.placement:
+    if KINDS[now.kind].convolution != "dense" and site.form == "convolution" and placement != now.placement:
         asked["placement"] = placement
     padding = settings["padding"]
     if padding == shown["padding"]:

@@ -49,7 +49,9 @@ def label(kind: Kind) -> str:
     return f"{kind.label}{family}"
 
 
-LABELS = {label(kind): name for name, kind in KINDS.items()}
+def labels() -> dict[str, str]:
+    """Return every kind by what it is called in the list."""
+    return {label(kind): name for name, kind in KINDS.items()}
 
 
 def picker() -> Choice:
@@ -57,7 +59,8 @@ def picker() -> Choice:
     own = kept_picture()
     names = ["Yours", *PICTURES] if own else list(PICTURES)
     name = select("Image", names, "image")
-    kind = LABELS[select("Pooling", list(LABELS), "pooling")]
+    names_of_kinds = labels()
+    kind = names_of_kinds[select("Pooling", list(names_of_kinds), "pooling")]
     takes = KINDS[kind].takes
     kernels = [n for n in (2, 3, 4, 5, 6, 7) if n in (KINDS[kind].kernels or (2, 3, 4, 5))]
     kernel = choose("Kernel", kernels, "kernel") if "kernel" in takes else 0
@@ -203,7 +206,7 @@ def size_formula(picture: str, own: Array | None, spec: PoolSpec) -> str:
     """Return the output size as a formula with this choice's numbers filled in."""
     shape = (small_picture(picture) if own is None else own).shape
     sizes, kind = sizes_of((shape[0], shape[1])), KINDS[spec.kind]
-    if kind.channels == "pyramid":
+    if kind.channels == "levels":
         bins = [n ** len(sizes) for n in range(1, int(spec.option("levels")) + 1)]
         return f"{' + '.join(map(str, bins))} = {sum(bins)} numbers a channel, for any size"
     if kind.channels == "double":

@@ -26,10 +26,6 @@ YOURS = "Yours"
 SHOWN = ("Output", "Change", "Spectrum")
 _HEIGHT, _WIDTH = 192, 288  # pixels: about what a column of a 1280-pixel screen shows; both divide by 8
 _ENLARGED = 576  # pixels that an output is enlarged to, at least
-NOTES = {  # what a number would otherwise hide
-    "aps": "It jumps by whole pixels, which counts as change",
-    "spectral": "It folds nothing: its sharp waves, read linearly between columns, count as change",
-}
 
 
 def keeps_a_picture(kind: Kind) -> bool:
@@ -41,7 +37,9 @@ def keeps_a_picture(kind: Kind) -> bool:
     return kind.reduces in ("window", "ratio") and kind.channels == "same" and bool(untrained)
 
 
-KINDS_SHOWN = tuple(name for name, kind in KINDS.items() if keeps_a_picture(kind))
+def kinds_shown() -> tuple[str, ...]:
+    """Return the kinds that the page offers, in display order."""
+    return tuple(name for name, kind in KINDS.items() if keeps_a_picture(kind))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +106,7 @@ def picker() -> tuple[Scene, list[Side]]:
     picture = select("Image", options, "photo")
     shift = slide("Shift, pixels", 0, moves.SHIFTS[-1], "shift")
     salt = slide("Salt noise, % of pixels", 0, 20, "salt")
-    kinds = {KINDS[kind].label: kind for kind in KINDS_SHOWN}
+    kinds = {KINDS[kind].label: kind for kind in kinds_shown()}
     first, second = (
         kinds[select(letter, list(kinds), key, default, f"pooling {letter}")]
         for letter, key, default in (("A", "left", "Max"), ("B", "right", "Max-blur"))
@@ -307,7 +305,7 @@ def _moved(side: Side, changes: tuple[float, ...], scene: Scene) -> list[str]:
     words = [f"Mean change over 1 to {moves.SHIFTS[-1]} pixels: **{percent(moves.mean_change(changes))}**"]
     if scene.shift:
         words.append(f"Moved by {scene.shift}: {percent(changes[scene.shift])}")
-    return [*words, NOTES[side.kind]] if side.kind in NOTES else words
+    return [*words, *filter(None, [KINDS[side.kind].shift_note])]
 
 
 def _folded(found: spectra.Spectrum | None, stride: int) -> str:

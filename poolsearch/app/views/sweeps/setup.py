@@ -19,7 +19,7 @@ from poolsearch.data.datasets import DATASETS
 from poolsearch.devices import default_workers, resolve
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.networks.backbones import BACKBONES, backbone, known, label
-from poolsearch.plan.kinds import KINDS, WINDOWED
+from poolsearch.plan.kinds import KINDS, windowed
 from poolsearch.sweep.folder import folder
 from poolsearch.sweep.running import launch
 from poolsearch.units import count, duration
@@ -108,7 +108,12 @@ def _network() -> tuple[str, int]:
 def _common_space() -> dict[str, Any]:
     left, middle, right = st.columns([3, 1, 1], gap="small")
     kinds = left.multiselect(
-        "Poolings at all sites", WINDOWED, _KINDS, lambda kind: KINDS[kind].label, key="new-kinds", persist_state="page"
+        "Poolings at all sites",
+        windowed(),
+        _KINDS,
+        lambda kind: KINDS[kind].label,
+        key="new-kinds",
+        persist_state="page",
     )
     kernels = middle.multiselect("Kernels", KERNELS, ("2", "3"), key="new-kernels", persist_state="page")
     strides = right.multiselect("Strides", STRIDES, ("1", "2"), key="new-strides", persist_state="page")
