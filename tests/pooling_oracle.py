@@ -61,6 +61,9 @@ def windows_of(x, win, border, out=None):
         yield where, offsets, torch.stack(values, -1), padding
 
 
+ALSO = {}  # of kinds that a test registers: the number of one window from its values (N, C, n)
+
+
 def reduce(kind, values, padding, spec, module, offsets=()):
     """Return the number of one window from its values (N, C, n) and their places in the kernel."""
     n = values.shape[-1]
@@ -97,7 +100,7 @@ def reduce(kind, values, padding, spec, module, offsets=()):
     if kind == "stochastic":
         positive = values.clamp_min(0)
         return (positive**2).sum(-1) / positive.sum(-1).clamp_min(1e-300)
-    raise KeyError(kind)
+    return ALSO[kind](values)
 
 
 def by_windows(x, spec, module, kind=None, win=None, border=None):
