@@ -1,18 +1,24 @@
 # make app    on a fresh machine: makes .venv, installs, opens the app on http://localhost:8501
 # make test   on a fresh machine: makes .venv, installs, runs all tests that need no GPU, browser or network
+# make quick  the tests of the parts touched since main
 # make sweep  the default sweep, headless, on the embedded data (a second call continues or shows it)
 # make check  format, lint, types, tests: what CI runs; make browser and make faults are its other two parts
 #             (make faults also installs what clusters take, and uses PostgreSQL where it is installed)
 
-PYTHON ?= python3.11
+# the first of these that is 3.11 to 3.13 and can make a virtual environment; or say which: make app PYTHON=...
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell $(name) -c '$(FITS)' 2>/dev/null && echo $(name))) python3)
 PORT ?= 8501
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: app test sweep check lint types browser faults mutants slow clean python
+.PHONY: app quick test sweep check lint types browser faults mutants slow clean python
 
 app: .venv/app
 	$(BIN)/python -m poolsearch app --port $(PORT)
+
+quick: .venv/dev
+	$(BIN)/python tests/quick.py
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n logical --maxprocesses 4
@@ -56,8 +62,8 @@ faults: .venv/cluster
 	@touch $@
 
 python:
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
-	  echo "Poolsearch needs Python 3.11 with venv; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing). Install it, or say which: make $(firstword $(MAKECMDGOALS) app) PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c '$(FITS)' 2>/dev/null || { \
+	  echo "Poolsearch needs Python 3.11, 3.12 or 3.13 with venv; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing). Install it, or say which: make $(firstword $(MAKECMDGOALS) app) PYTHON=/path/to/python3.11" >&2; exit 2; }
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

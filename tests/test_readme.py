@@ -14,7 +14,7 @@ from poolsearch.plan.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
-TREE = TEXT.split("## The tree")[1].split("```")[1]
+TREE = (ROOT / "CONTRIBUTING.md").read_text().split("## Where things are")[1].split("```")[1]
 
 
 def test_the_tree_names_every_folder():
@@ -44,12 +44,14 @@ def test_the_python_of_the_readme_runs():
 
 
 def test_every_kind_and_placement_is_in_the_table():
-    table = TEXT.split("## A Plan is a line of text")[1].split("## In Python")[0]
+    table = (ROOT / "docs" / "plans.md").read_text()
     assert all(f"`{word}`" in table for word in (*KINDS, *PLACEMENTS))
 
 
 def test_every_lesson_is_linked_as_the_app_links_it():
-    links = re.findall(r"^- \[([^]]+)\]\((http://localhost:8501/[^)]*)\)", TEXT, re.MULTILINE)
+    links = re.findall(
+        r"^- \[([^]]+)\]\((http://localhost:8501/[^)]*)\)", (ROOT / "docs" / "lessons.md").read_text(), re.MULTILINE
+    )
     assert links == [(LESSONS[name].title, link(name, "http://localhost:8501/")) for name in LESSONS]
     assert len(links) == 8
 
@@ -67,3 +69,9 @@ def test_every_make_target_is_there():
 def test_the_picture_is_there():
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", TEXT):
         assert (ROOT / picture).stat().st_size > 10_000
+
+
+def test_every_link_leads_to_a_file():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links {target}"

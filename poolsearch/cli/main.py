@@ -1,6 +1,6 @@
 """python -m poolsearch ...: the same engine without a screen. `--json` gives one JSON document instead of the table.
 
-Exit codes: 0 done, 1 the answer is no, 2 the request was wrong, 75 busy, 130 interrupted.
+Exit codes: 0 done, 1 negative result, 2 invalid request, 75 busy, 130 interrupted.
 """
 
 from __future__ import annotations
