@@ -7,10 +7,10 @@ from poolsearch.config import parse
 from poolsearch.errors import ConfigError, TrialFailed
 from poolsearch.figures.trials import pareto
 from poolsearch.measure.cost import layer_rows, totals
-from poolsearch.objectives import OBJECTIVES, costs_of, possible
+from poolsearch.objectives import OBJECTIVES, axes, costs_of, possible, third
 from poolsearch.plan import Plan
 from poolsearch.records.sweep import SweepStatus, TrialRow
-from poolsearch.sweep.search.front import directions
+from poolsearch.sweep.search.front import directions, mark_front
 from poolsearch.sweep.study.results import values
 
 PLAN = Plan.parse("smallnet/1x20x20")
@@ -70,3 +70,24 @@ def test_what_can_be_traded():
     assert not possible(("accuracy", "latency_ms", "latency_ms"))
     with pytest.raises(ConfigError, match="Objectives are one of accuracy or loss, and"):
         parse('study = "s"\nbackbone = "smallnet"\nobjectives = ["accuracy", "loss"]')
+
+
+def test_the_third_figure_is_the_colour_of_the_front():
+    trials = [
+        row(n, accuracy=0.5 + n / 10, latency_ms=1.0 + n, costs=(("peak_mib", 2.0),), on_front=True) for n in (0, 1)
+    ]
+    objectives = ("accuracy", "latency_ms", "peak_mib")
+    assert third(objectives) == OBJECTIVES["peak_mib"]
+    assert third(("accuracy", "peak_mib")) is None
+    marker = next(trace for trace in pareto(trials, objectives=objectives).data if trace.name == "On the front").marker
+    assert list(marker.color) == [2.0, 2.0]
+    assert (marker.cmin, marker.cmax) == (1.8, 2.2)  # where all are alike the scale stays about them
+    assert marker.colorbar.title.text == "peak memory, MiB"
+
+
+def test_a_beaten_trial_may_be_on_the_front_in_a_third_figure():
+    trials = [row(0, costs=(("peak_mib", 2.0),)), row(1, accuracy=0.4, costs=(("peak_mib", 1.0),))]
+    on_front = lambda names: [one.on_front for one in mark_front(trials, names)]  # noqa: E731
+    assert on_front(("accuracy", "latency_ms")) == [True, False]
+    assert on_front(("accuracy", "latency_ms", "peak_mib")) == [True, True]
+    assert [one.name for one in axes(("peak_mib", "accuracy"))] == ["peak_mib", "accuracy"]

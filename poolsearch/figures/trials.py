@@ -50,7 +50,10 @@ def pareto(
     colour = third(objectives)
     full: dict[str, Any] = {"symbol": "circle", "size": 15, "color": colours["b"]}
     if colour:
-        full |= {"color": [colour.scaled(row) for row in best], "colorscale": "Viridis", "showscale": True}
+        shown = [value for row in best if (value := colour.scaled(row)) is not None]
+        full |= {"color": shown, "colorscale": "Viridis", "showscale": True}
+        if len(set(shown)) == 1:  # Plotly would take a scale from a half below to a half above
+            full |= {"cmin": 0.9 * shown[0], "cmax": 1.1 * shown[0]}
         full |= {"colorbar": {"title": {"text": colour.column, "side": "right"}, "thickness": 12}}
     _points(figure, "On the front", best, along, chosen, full)
     _points(figure, "Published network", [row for row in done if row.published], along, chosen, diamond)

@@ -100,9 +100,9 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow], objectives: Seque
     except PoolsearchError as error:  # of a backbone that is not installed here
         st.warning(as_text(error))
     published = next((other.number for other in rows if other.published and other.state == "complete"), None)
-    first, second, third = st.columns(3, gap="small", vertical_alignment="center")
-    for letter, column in (("a", first), ("b", second)):
-        with column.container(key=f"open-{letter}"):
+    beside = st.container(horizontal=True, gap="small", vertical_alignment="center")
+    for letter in ("a", "b"):
+        with beside.container(key=f"open-{letter}", width="content"):
             open_as(letter, row, study, published)
     path = folder.weights_file(study, row.number)
     if path.exists():
@@ -110,9 +110,7 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow], objectives: Seque
             f"{study}-{row.number}.safetensors",
             "The trained weights; poolsearch.modelfiles.checkpoint.load opens them.",
         )
-        third.download_button(
-            "Weights", path.read_bytes, name, key="weights", help=words, width="stretch", on_click="ignore"
-        )
+        beside.download_button("Weights", path.read_bytes, name, key="weights", help=words, on_click="ignore")
     st.code(str(row.plan), language=None, wrap_lines=True)
 
 
