@@ -678,34 +678,30 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def named(**facts: str) -> tuple[str, ...]:
-    """Return the kinds whose records say all of this, in display order: `named(reduces="map", channels="same")`."""
-    return tuple(name for name, kind in KINDS.items() if all(getattr(kind, fact) == facts[fact] for fact in facts))
-
-
 def windowed() -> tuple[str, ...]:
-    """Return the kinds that keep a map: its size follows from kernel and stride."""
-    return named(reduces="window")
+    """Return the kinds that keep a map, in display order: its size follows from kernel and stride."""
+    return tuple([name for name, kind in KINDS.items() if kind.reduces == "window"])
 
 
 def adaptive() -> tuple[str, ...]:
     """Return the kinds whose output size is an option."""
-    return named(reduces="bins")
+    return tuple([name for name, kind in KINDS.items() if kind.reduces == "bins"])
 
 
 def heads() -> tuple[str, ...]:
     """Return the kinds that leave one number a channel."""
-    return named(reduces="map", channels="same")
+    return tuple([name for name, kind in KINDS.items() if kind.reduces == "map" and kind.channels == "same"])
 
 
 def wide() -> tuple[str, ...]:
     """Return the heads that leave several numbers a channel, so that what stands behind them must take more."""
-    return (*named(reduces="map", channels="double"), *named(reduces="map", channels="levels"))
+    return tuple([name for name, kind in KINDS.items() if kind.reduces == "map" and kind.channels != "same"])
 
 
 def by_function(function: str, reduces: str) -> str:
     """Return the kind that a function of torch computes over a window, in bins or of the map; "" where none does."""
-    return next((name for name in named(reduces=reduces) if function in KINDS[name].functions), "")
+    found = (name for name, kind in KINDS.items() if kind.reduces == reduces and function in kind.functions)
+    return next(found, "")
 
 
 def by_class(name: str) -> str:
@@ -720,7 +716,8 @@ def by_operator(operator: str) -> str:
 
 def convolution(depthwise: bool = False) -> str:
     """Return the kind that is a bare strided convolution."""
-    return named(convolution="depthwise" if depthwise else "dense")[0]
+    wanted = "depthwise" if depthwise else "dense"
+    return next(name for name, kind in KINDS.items() if kind.convolution == wanted)
 
 
 def same_as(word: str) -> str:
