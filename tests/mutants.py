@@ -45,22 +45,22 @@ MUTANTS = (
     Mutant(
         "TensorFlow's SAME average counts its padding",
         "explain/frameworks.py",
-        'counted=spec.kind != "avg", options=()), rule',
+        "counted=not average, options=()), rule",
         "counted=True, options=()), rule",
         "tests/explain/test_frameworks.py",
     ),
     Mutant(
         "an average that leaves its padding out counts it",
         "explain/stage.py",
-        "spec.counted and not spec.border else float(seen)",
-        "True else float(seen)",
+        'counts = "uncounted" in kind.takes and spec.counted and not spec.border',
+        "counts = True",
         "tests/explain/test_stage.py",
     ),
     Mutant(
         "a median of an even number of pixels adds nothing",
         "measure/arithmetic.py",
-        "0 if each % 2 else 2 * windows",
-        "0",
+        "additions += 0 if held % 2 else 2 * windows",
+        "additions += 0",
         "tests/measure/test_cost.py",
     ),
     Mutant(
