@@ -34,6 +34,7 @@ class Objective:
     ticks: str = ".3~g"  # d3 format of an axis over stored numbers
     full_scale: bool = False  # from `low` to `high` is a scale that a bar can show
     synonyms: tuple[str, ...] = ()  # what others call it
+    stored: tuple[str, ...] = ()  # the keys to it in a trial's result, where that is not its name
     of_totals: Callable[[Totals], float] | None = None  # how it follows from a Plan's totals; None: it is measured
 
     def of(self, row: TrialRow) -> float | None:
@@ -48,9 +49,10 @@ class Objective:
 
     def in_result(self, result: Mapping[str, Any]) -> object:
         """Return the figure in what a worker answered. Raises KeyError or TypeError where it lacks it."""
-        if self.of_totals:
-            return result["costs"][self.name]
-        return result["latency"]["ms"] if self.name == "latency_ms" else result[self.name]
+        value: Any = result
+        for key in self.stored or (("costs", self.name) if self.of_totals else (self.name,)):
+            value = value[key]
+        return value
 
     def allows(self, value: object) -> bool:
         """Return whether a stored figure can be: a finite number in range."""
@@ -68,9 +70,14 @@ class Objective:
         return f"{self.label.lower()}{self.unit and f', {self.unit}'}"
 
     @property
+    def stored_unit(self) -> str:
+        """Return the unit of the stored number; "" of a share, which is shown in percent."""
+        return self.unit if self.scale == 1 else ""
+
+    @property
     def axis(self) -> str:
         """Return the title of an axis: the name, its unit, and which way is better."""
-        unit = f", {self.unit}" if self.unit and self.scale == 1 else ""  # percent is written at its ticks
+        unit = self.stored_unit and f", {self.stored_unit}"  # percent is written at its ticks
         return f"{self.label.lower()}{unit} ({'higher' if self.higher_is_better else 'lower'} is better)"
 
     def best_of(self, rows: Sequence[TrialRow]) -> TrialRow | None:
@@ -115,6 +122,7 @@ OBJECTIVES: dict[str, Objective] = {
             zero=False,
             unit="ms",
             synonyms=("latency", "speed", "time", "runtime"),
+            stored=("latency", "ms"),
         ),
         Objective(
             "peak_mib",

@@ -1,5 +1,7 @@
 """Each objective is one record: it is read, shown, checked and drawn by that alone."""
 
+from pathlib import Path
+
 import pytest
 
 from poolsearch.app.views.sweeps.trials import as_csv, table_rows
@@ -91,3 +93,8 @@ def test_a_beaten_trial_may_be_on_the_front_in_a_third_figure():
     assert on_front(("accuracy", "latency_ms")) == [True, False]
     assert on_front(("accuracy", "latency_ms", "peak_mib")) == [True, True]
     assert [one.name for one in axes(("peak_mib", "accuracy"))] == ["peak_mib", "accuracy"]
+
+
+def test_the_page_on_commands_names_every_objective():
+    text = (Path(__file__).parents[1] / "docs/commands.md").read_text()
+    assert all(f"`{name}`" in text for name in OBJECTIVES)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolsearch.plan import PoolSpec
+from poolsearch.plan.kinds import KINDS
 
 Array = NDArray[np.float32]
 
@@ -69,6 +70,10 @@ class Site:
     def form(self) -> Literal["pooling", "convolution", "function"]:
         """Return the form of the main member."""
         return self.main.form
+
+    def keeps_convolution(self, kind: str) -> bool:
+        """Return whether this kind here is the site's own convolution: its kernel and padding belong to its weights."""
+        return self.form == "convolution" and KINDS[kind].convolution == "dense"
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
             f"Site '{site.name}' of {backbone} keeps the size of its map; its stride stays 1, got '{spec}'. "
             "Change its kind or kernel instead."
         )
-    if KINDS[spec.kind].convolution == "dense" and site.form == "convolution":
+    if site.keeps_convolution(spec.kind):
         assert own is not None
         if replace(spec, stride=own.stride) != own:
             raise SiteError(
@@ -192,7 +192,7 @@ def _for_member(site: Site, member: Member, spec: PoolSpec) -> PoolSpec:
     main = site.main
     if member is main:
         return spec
-    if KINDS[spec.kind].convolution == "dense" and site.form == "convolution":
+    if site.keeps_convolution(spec.kind):
         assert member.spec is not None
         return replace(member.spec, stride=spec.stride)
     if "padding" not in KINDS[spec.kind].takes or isinstance(spec.padding, str) or not spec.kernel:

@@ -43,9 +43,8 @@ def suggest(
     assert own is not None, "only an open site, which has a published spec, can take another kind"
     stride, takes = stride or own.stride or (2,), KINDS[kind].takes
     convolution = site.form == "convolution"
-    if (convolution and KINDS[kind].convolution == "dense") or (
-        kind == own.kind and like is None and kernel in ((), own.kernel)
-    ):
+    as_published = kind == own.kind and like is None and kernel in ((), own.kernel)
+    if site.keeps_convolution(kind) or as_published:
         return replace(own, stride=stride)
     placement = placement if convolution else "after"
     make = partial(
@@ -81,7 +80,7 @@ def other_kind(site: Site, now: PoolSpec, kind: str) -> PoolSpec:
 
 def other_window(site: Site, now: PoolSpec, **asked: tuple[int, ...] | str) -> PoolSpec:
     """Return what stands at a site with another kernel, stride or placement; a padding chosen by hand stays."""
-    if not follows_rule(site, now) or (KINDS[now.kind].convolution == "dense" and site.form == "convolution"):
+    if not follows_rule(site, now) or site.keeps_convolution(now.kind):
         return replace(now, **asked)  # type: ignore[arg-type]
     kernel, stride = _asked(site, now)
     given = {"kernel": kernel, "stride": stride, "placement": now.placement} | asked
@@ -174,7 +173,7 @@ def keeps_size(site: Site, spec: PoolSpec) -> bool:
     assert own is not None
     if KINDS[spec.kind].reduces != "window":
         return True
-    if KINDS[spec.kind].convolution == "dense" and site.form == "convolution":
+    if site.keeps_convolution(spec.kind):
         return spec == own
     return _keeps(spec, size_rule(site, own.stride, spec.placement))
 

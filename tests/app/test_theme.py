@@ -11,6 +11,12 @@ THEME = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"
 FADED = 0.6  # of the text's colour: how Streamlit draws a caption
 
 
+def test_the_settings_of_a_checkout_are_those_of_the_installed_app():
+    """Streamlit reads the file beside the script that it runs: app.py in a checkout, entry.py in the package."""
+    own, packaged = (ROOT / place / ".streamlit" / "config.toml" for place in (".", "poolsearch/app"))
+    assert own.read_text() == packaged.read_text()
+
+
 def luminance(colour):
     """Return the relative luminance of #RRGGBB (WCAG 2.2)."""
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]

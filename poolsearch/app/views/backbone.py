@@ -135,9 +135,7 @@ def _site_settings(name: str, plan: Plan, site: Site) -> None:
     spec = plan.spec(site.name) or site.published
     assert spec is not None and site.published is not None
     kinds = list(possible_kinds(site))
-    fixed = (
-        KINDS[spec.kind].convolution == "dense" and site.form == "convolution"
-    )  # kernel and padding belong to the weights
+    fixed = site.keeps_convolution(spec.kind)
     st.caption(f"published: {site.main.text}")
     if "refused" not in st.session_state:
         st.session_state["set-kind"] = spec.kind

@@ -85,10 +85,9 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow], objectives: Seque
             "on the front" if row.on_front else "beaten" if row.state == "complete" else row.state,
             color="orange" if row.on_front else "red" if row.state == "failed" else "gray",
         )
-    shown = {*objectives, "accuracy", "loss", "latency_ms"}  # these three, every trial has
     with st.container(horizontal=True):
         for name, one in OBJECTIVES.items():
-            if name in shown:
+            if name in objectives or not one.of_totals:  # what is measured, every trial has
                 tested = name == "accuracy" and row.test_accuracy is not None
                 more = f"; {one.shown(row.test_accuracy)} on the test images" if tested else ""
                 st.metric(one.label, one.shown(one.of(row)), help=f"{one.meaning}{more}")
@@ -106,10 +105,8 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow], objectives: Seque
             open_as(letter, row, study, published)
     path = folder.weights_file(study, row.number)
     if path.exists():
-        name, words = (
-            f"{study}-{row.number}.safetensors",
-            "The trained weights; poolsearch.modelfiles.checkpoint.load opens them.",
-        )
+        name = f"{study}-{row.number}.safetensors"
+        words = "The trained weights; poolsearch.modelfiles.checkpoint.load opens them."
         beside.download_button("Weights", path.read_bytes, name, key="weights", help=words, on_click="ignore")
     st.code(str(row.plan), language=None, wrap_lines=True)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -51,16 +52,14 @@ class Ledger:
         self._lock = StudyLock(self.url, self.name)
         self._patience = Patience(self.url, self._lock)
         self._alone = options.storage is None  # in a file of its own
-        try:
+        with ExitStack() as given_back:
+            given_back.callback(self._lock.release)
+            self._storage: RDBStorage = open_storage(self.url)
+            given_back.callback(self._storage.engine.dispose)
             self._open(config)
-        except BaseException:
-            if hasattr(self, "_storage"):
-                self._storage.engine.dispose()
-            self._lock.release()
-            raise
+            given_back.pop_all()  # it is open: `close` gives back
 
     def _open(self, config: SweepConfig) -> None:
-        self._storage: RDBStorage = open_storage(self.url)
         with in_words(self.url):
             with self._storage.engine.connect() as connection:
                 found = study_id(connection, self.name, self._alone)

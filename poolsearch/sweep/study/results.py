@@ -20,7 +20,8 @@ def values(result: dict[str, Any], config: SweepConfig) -> list[float]:
     except (KeyError, TypeError):
         raise TrialFailed(f"The worker's answer lacks one of these: {', '.join(asked)}.") from None
     for name, value in figures.items():
-        if not OBJECTIVES[name].allows(value):
-            unit = OBJECTIVES[name].unit if OBJECTIVES[name].scale == 1 else ""
-            raise TrialFailed(f"The {OBJECTIVES[name].label.lower()} can't be {value!r}{unit and f' {unit}'}.")
+        objective = OBJECTIVES[name]
+        if not objective.allows(value):
+            unit = objective.stored_unit and f" {objective.stored_unit}"
+            raise TrialFailed(f"The {objective.label.lower()} can't be {value!r}{unit}.")
     return [float(figures[name]) for name in config.objectives]  # type: ignore[arg-type]  # allowed: a number
