@@ -39,6 +39,36 @@ test("a page that is switched to with its query leaves the entry before as it wa
   assert.deepEqual(tab.entries, ["http://app/?kernel=3", "http://app/backbone?a=resnet18"])
 })
 
+test("a page that is switched to in several writes of the query leaves the entry before as it was", () => {
+  const tab = browser("http://app/?kernel=3&cell=1-2")
+  tab.at(5000)
+  tab.click()
+  tab.at(5100)
+  tab.go("/") // its own query goes first
+  tab.at(5110)
+  tab.go("/?a=resnet18")
+  tab.at(5120)
+  tab.go("/?a=resnet18&b=vgg11")
+  tab.at(5150)
+  tab.go("/backbone?a=resnet18&b=vgg11")
+  assert.deepEqual(tab.entries, ["http://app/?kernel=3&cell=1-2", "http://app/backbone?a=resnet18&b=vgg11"])
+})
+
+test("a setting changed just before a link is clicked stays, however the page is switched to", () => {
+  const tab = browser()
+  tab.at(5000)
+  tab.go("/?kernel=3")
+  tab.at(5200)
+  tab.click()
+  tab.at(5210)
+  tab.go("/")
+  tab.at(5220)
+  tab.go("/?a=resnet18")
+  tab.at(5230)
+  tab.go("/backbone?a=resnet18")
+  assert.deepEqual(tab.entries, ["http://app/?kernel=3", "http://app/backbone?a=resnet18"])
+})
+
 test("a link clicked after a changed setting keeps the setting", () => {
   const tab = browser()
   tab.at(5000)
