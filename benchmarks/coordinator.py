@@ -197,15 +197,15 @@ def make_study(name: str, trials: int) -> Any:
     from optuna.storages._rdb import models
     from optuna.trial import TrialState
 
-    from poolsearch.sweep.folder import folder
-    from poolsearch.sweep.folder.folder import Options
+    from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.search.space import space_of
     from poolsearch.sweep.study.ledger import Ledger
+    from poolsearch.sweep.study.storage import located
 
     made = config(f"study={name}", f"trials={trials + 1000}", f"space.kinds={KINDS}")
     space, source = space_of(made), random.Random("other than the sweep's own draws")
-    ledger = Ledger(made, Options())
-    folder.write_config(made)
+    ledger = Ledger(located(open_folder(made.study)), made)
+    open_folder(made.study).write_config(made)
     texts = {name: distribution_to_json(one) for name, one in space.distributions.items()}
     rows: dict[str, list[dict[str, Any]]] = {"trials": [], "params": [], "attributes": [], "values": []}
     now = datetime.datetime.now()
@@ -244,10 +244,11 @@ def _different(space: Any, source: random.Random, count: int) -> list[tuple[str,
 
 def large(trials: list[int], repeats: int) -> Figures:
     """Return what a study of 10,000 costs ours and Optuna, each in fresh processes on the same file."""
-    from poolsearch.sweep.folder.folder import folder_of
+    from poolsearch.sweep.folder.folder import open_folder
 
     make_study("large", LARGE)
-    file, pristine = folder_of("large") / "study.db", folder_of("large") / "pristine.db"
+    file = open_folder("large").database
+    pristine = file.with_name("pristine.db")
     file.rename(pristine)
     found: Figures = {}
     for _ in range(repeats):
@@ -264,24 +265,25 @@ def large_ours(trials: list[int], repeats: int) -> Figures:
     """Return the figures of opening and adding, of our classes in this fresh process."""
     torch_alone = _torch_alone()
     from poolsearch.data import datasets
-    from poolsearch.sweep.folder import folder
+    from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.running.dispatcher import Dispatcher
     from poolsearch.sweep.search.space import space_of
     from poolsearch.sweep.study import store
     from poolsearch.sweep.study.ledger import Ledger
+    from poolsearch.sweep.study.storage import located
 
-    settings = folder.read_config("large")
+    settings = open_folder("large").config()
     datasets.fingerprint(settings.data, settings.clutter)  # a run compares it with the study's
     space, imported = space_of(settings), resident_mb()
     start, cpu = time.perf_counter(), time.process_time()
-    ledger = Ledger(settings, folder.Options())
+    ledger = Ledger(located(open_folder(settings.study)), settings)
     sweep = Dispatcher(settings, space, ledger, InstantEngine(), lambda status: None, 0.0)
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
     assert len(sweep.state.plans) == LARGE
     adding = [cpu_ms(sweep.start_next) for _ in range(21)]
     memory = resident_mb()
     start = time.perf_counter()
-    reader = store.Reader("large")
+    reader = store.Reader(ledger.location)
     assert len(reader.rows()) == LARGE + 21
     read, page = time.perf_counter() - start, resident_mb() - memory
     reader.close()
@@ -305,13 +307,13 @@ def large_optunas(trials: list[int], repeats: int) -> Figures:
     """Return the same of Optuna: load_study and get_trials, then ask."""
     import optuna
 
+    from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.search.space import space_of
-    from poolsearch.sweep.study.store import url_of
 
     space = space_of(config("study=large", f"space.kinds={KINDS}"))
     sampler = optuna.samplers.TPESampler(seed=0, multivariate=True)
     start, cpu = time.perf_counter(), time.process_time()
-    study = optuna.load_study(study_name="large", storage=f"sqlite:///{url_of('large').database}", sampler=sampler)
+    study = optuna.load_study(study_name="large", storage=f"sqlite:///{open_folder('large').database}", sampler=sampler)
     assert sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False)) == LARGE
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
 
@@ -340,14 +342,15 @@ def refresh(trials: list[int], repeats: int) -> Figures:
 
 
 def _looks(settings: Any, count: int) -> Figures:
-    from poolsearch.sweep.folder import folder
+    from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.search.proposals import Proposals
     from poolsearch.sweep.search.space import space_of
     from poolsearch.sweep.study import store
     from poolsearch.sweep.study.ledger import Ledger
+    from poolsearch.sweep.study.storage import located
 
-    ledger, space = Ledger(settings, folder.Options()), space_of(settings)
-    source, reader, known = random.Random(1), store.Reader(settings.study), Proposals(settings, space)
+    ledger, space = Ledger(located(open_folder(settings.study)), settings), space_of(settings)
+    source, reader, known = random.Random(1), store.Reader(ledger.location), Proposals(settings, space)
     found: Figures = {"nothing changed": [], "one trial changed": []}
     for row in reader.rows(alive=True):
         known._name(row.number, str(row.plan))
@@ -362,7 +365,7 @@ def _looks(settings: Any, count: int) -> Figures:
         ledger.complete(number, [said["accuracy"], said["latency"]["ms"]], said)
         found["one trial changed"].append(cpu_ms(lambda: reader.rows(alive=True)))
     _write_status(settings.study, str(space.published), count)
-    found["the status, 4 at work"] = [cpu_ms(lambda: folder.read_status(settings.study)) for _ in range(20)]
+    found["the status, 4 at work"] = [cpu_ms(lambda: open_folder(settings.study).status()) for _ in range(20)]
     reader.close()
     ledger.close()
     return found
@@ -370,11 +373,11 @@ def _looks(settings: Any, count: int) -> Figures:
 
 def _write_status(study: str, plan: str, count: int) -> None:
     from poolsearch.records.sweep import EpochRow, RunningTrial, SweepStatus
-    from poolsearch.sweep.folder import folder
+    from poolsearch.sweep.folder.folder import open_folder
 
     curve = tuple(EpochRow(epoch, 1.0, 1.0, 0.5) for epoch in range(1, 31))
     running = tuple(RunningTrial(number, plan, 1, 3.0, curve) for number in range(4))
-    folder.write_status(SweepStatus(study, "running", count, complete=count, running=running))
+    open_folder(study).write_status(SweepStatus(study, "running", count, complete=count, running=running))
 
 
 # -------------------------------------------------------------------------------------------------------------- workers
@@ -394,15 +397,16 @@ def workers(trials: list[int], repeats: int) -> Figures:
 def _a_minute(count: int, trials: int) -> float:
     """Return trials a minute, counted once every worker has finished its first: what comes before is torch's import."""
     from poolsearch.records.sweep import SweepStatus
-    from poolsearch.sweep.folder.folder import Options
+    from poolsearch.sweep.folder.folder import Options, open_folder
     from poolsearch.sweep.running.run import run
     from poolsearch.sweep.search.proposals import Proposals
     from poolsearch.sweep.search.space import space_of
     from poolsearch.sweep.study.ledger import Ledger
+    from poolsearch.sweep.study.storage import located
 
     settings = config(f"study=workers-{time.time_ns()}", f"trials={trials}", "clutter.images=2000", "latency.calls=10")
     space = space_of(settings)
-    drawn, ledger = Proposals(settings, space), Ledger(settings, Options())
+    drawn, ledger = Proposals(settings, space), Ledger(located(open_folder(settings.study)), settings)
     for number in range(trials):  # trials that an earlier run left: the same Plans for everyone, in the same order
         proposal = drawn._drawn()
         assert proposal is not None

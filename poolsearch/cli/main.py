@@ -185,9 +185,10 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Run a trial again: same Plan, seed and recipe; say how far the result is from the recorded one, and why."""
+    from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.running.replaying import replay_trial
 
-    done = replay_trial(study, number, device)
+    done = replay_trial(open_folder(study), number, device)
     recorded = {name: getattr(done.row, name) for name in ("accuracy", "loss")}
     if as_json:
         differs = {name: {"recorded": was, "now": now} for name, was, now in done.differs}

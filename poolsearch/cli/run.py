@@ -60,6 +60,7 @@ def run(
     at_once: Annotated[bool, typer.Option("--at-once", help="do not wait for the sweeps that came before")] = False,
 ) -> None:
     """Search over Plans as a TOML config says; a study that is resumed runs where and as it last did."""
+    from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.running.preflight import merged
     from poolsearch.sweep.running.run import run as search
 
@@ -69,7 +70,7 @@ def run(
     report = Reporter()
     settings = load(config, tuple(set_ or ()))
     options = merged(
-        settings.study, engine=engine, workers=workers, device=device, storage=storage, address=address,
+        open_folder(settings.study), engine=engine, workers=workers, device=device, storage=storage, address=address,
         gpu_model=gpu_model,
     )  # fmt: skip
     with report.bar:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poolsearch.cli.command import Json, refusing, say, show
 from poolsearch.errors import PoolsearchError
+
+if TYPE_CHECKING:
+    from poolsearch.sweep.folder.folder import SweepFolder
 
 app = typer.Typer(help="Start, watch and steer sweeps.", no_args_is_help=True)
 Study = Annotated[str, typer.Argument(help="the sweep's name")]
@@ -28,7 +31,7 @@ def list_(as_json: Json = False) -> None:
     from poolsearch.sweep.folder import folder
     from poolsearch.units import of_budget
 
-    rows = [folder.read_status(study) for study in folder.studies()]
+    rows = [folder.open_folder(study).status() for study in folder.studies()]
     if as_json:
         return show([asdict(row) for row in rows])
     for row in rows:
@@ -40,11 +43,9 @@ def list_(as_json: Json = False) -> None:
 @refusing
 def status(study: Study, as_json: Json = False) -> None:
     """Say where a sweep stands: state, counts, what is at work, time left."""
-    from poolsearch.sweep.folder import folder
     from poolsearch.units import duration, left_in_words, of_budget, size
 
-    folder.read_config(study)
-    now = folder.read_status(study)
+    now = _opened(study).status()
     if as_json:
         return show(asdict(now))
     left = f", {left_in_words(now.left_s)}" if now.alive and now.left_s else ""
@@ -69,11 +70,12 @@ def start(
 ) -> None:
     """Start a sweep in the background; it outlives this shell. Behind one that is at work it waits for its turn."""
     from poolsearch.config import load
+    from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.running import launch
     from poolsearch.sweep.running.preflight import merged
 
     settings = load(config, tuple(set_ or ()))
-    options = merged(settings.study, workers=workers, device=device, storage=storage, engine=engine)
+    options = merged(open_folder(settings.study), workers=workers, device=device, storage=storage, engine=engine)
     launch.start(settings, options)
     say(f"'{settings.study}' is started. Watch it: {launch.in_words('status', settings.study)}")
 
@@ -91,8 +93,9 @@ def resume(study: Study, id: Id = "") -> None:
     """Let a paused sweep go on, or start again one that is not at work."""
     from poolsearch.sweep.running import launch
 
-    if sent := launch.resume(study, id):
-        return _print_outcome(study, sent)
+    home = _opened(study)
+    if sent := launch.resume(home, id):
+        return _print_outcome(home, sent)
     return say(f"'{study}' is started again. Watch it: {launch.in_words('status', study)}")
 
 
@@ -102,8 +105,9 @@ def retry(study: Study, id: Id = "") -> None:
     """Run again the trials that were lost because their worker died in every attempt."""
     from poolsearch.sweep.running import launch
 
-    if sent := launch.retry(study, id):
-        return _print_outcome(study, sent)
+    home = _opened(study)
+    if sent := launch.retry(home, id):
+        return _print_outcome(home, sent)
     return say(f"'{study}' is started again. Watch it: {launch.in_words('status', study)}")
 
 
@@ -113,7 +117,7 @@ def time_(study: Study) -> None:
     """Time all finished networks of a sweep together again; its latencies and its front may change."""
     from poolsearch.sweep.running import launch
 
-    launch.retime(study)
+    launch.retime(_opened(study))
     say(f"The networks of '{study}' are timed again. Watch it: {launch.in_words('status', study)}")
 
 
@@ -140,12 +144,12 @@ def add(
     id: Id = "",
 ) -> None:
     """Give a sweep more trials, or minutes; one that is not at work starts again."""
-    from poolsearch.sweep.folder import folder
     from poolsearch.sweep.running import launch
 
-    if sent := launch.add(study, number, "minutes" if minutes else "trials", id):
-        return _print_outcome(study, sent)
-    config = folder.read_config(study)
+    home = _opened(study)
+    if sent := launch.add(home, number, "minutes" if minutes else "trials", id):
+        return _print_outcome(home, sent)
+    config = home.config()
     budget = f"{config.minutes:g} minutes" if minutes else f"{config.trials} trials"
     return say(f"'{study}' has {budget} now, and is started again.")
 
@@ -163,7 +167,7 @@ def rename(study: Study, name: Annotated[str, typer.Argument(help="the new name"
     """Give a sweep that is not at work another name."""
     from poolsearch.sweep.folder import folder
 
-    folder.rename(study, name)
+    folder.rename(_opened(study), name)
     say(f"'{study}' is '{name}' now.")
 
 
@@ -173,11 +177,11 @@ def delete(study: Study, yes: Annotated[bool, typer.Option("--yes", help="do not
     """Delete a sweep that is not at work: its trials, figures and weights."""
     from poolsearch.sweep.folder import folder
 
-    folder.find(study)
+    home = folder.existing_folder(study)
     if not yes and not typer.confirm(f"Delete '{study}' with all its trials and weights?"):
         raise typer.Exit(1)
-    left = folder.stays(study)
-    folder.delete(study)
+    left = folder.stays(home)
+    folder.delete(home)
     say(f"'{study}' is deleted. {left}".rstrip())
 
 
@@ -185,31 +189,39 @@ def delete(study: Study, yes: Annotated[bool, typer.Option("--yes", help="do not
 @refusing
 def log(study: Study, lines: Annotated[int, typer.Option(help="how many")] = 20) -> None:
     """Print the last lines that a sweep's processes wrote."""
-    from poolsearch.sweep.folder import folder
+    from poolsearch.sweep.folder.folder import existing_folder
     from poolsearch.sweep.running import launch
 
-    folder.find(study)
-    say(launch.log_tail(study, lines) or "Nothing was written yet.")
+    say(launch.log_tail(existing_folder(study), lines) or "Nothing was written yet.")
+
+
+def _opened(study: str) -> SweepFolder:
+    """Return the folder of a sweep that is there. Raises StudyError."""
+    from poolsearch.sweep.folder.folder import open_folder
+
+    home = open_folder(study)
+    home.config()
+    return home
 
 
 def _send(study: str, do: str, number: int, id: str) -> None:
     """Send a command, and print what came of it."""
-    from poolsearch.sweep.folder import commands, folder
+    from poolsearch.sweep.folder import commands
 
-    folder.read_config(study)
-    _print_outcome(study, commands.send(study, do, number, id))
+    home = _opened(study)
+    _print_outcome(home, commands.send(home, do, number, id))
 
 
-def _print_outcome(study: str, sent: str) -> None:
+def _print_outcome(home: SweepFolder, sent: str) -> None:
     """Wait until a command is carried out, and print what came of it."""
     from poolsearch.sweep.folder import commands
 
     deadline = time.monotonic() + _WAIT_S
-    while (words := commands.outcome(study, sent)) is None:
+    while (words := commands.outcome(home, sent)) is None:
         if time.monotonic() > deadline:
             raise PoolsearchError(
-                f"The coordinator of '{study}' has not read the command within {_WAIT_S:.0f} s: it is asleep or very "
-                "busy. The command stays, and is carried out when it wakes."
+                f"The coordinator of '{home.study}' has not read the command within {_WAIT_S:.0f} s: it is asleep or "
+                "very busy. The command stays, and is carried out when it wakes."
             )
         time.sleep(0.1)
     say(words)

@@ -8,16 +8,16 @@ from poolsearch.app.views.sweeps import trials
 from poolsearch.figures import trials as trial_figures
 
 variants.head("Pareto front")
-study = pareto.sweep_picker()
-if study is None:
+sweep = pareto.sweep_picker()
+if sweep is None:
     st.info("No sweep yet. Start one on the page Sweeps.", icon=":material/scatter_plot:")
     st.stop()
 
 
-@st.fragment(run_every=pareto.refresh(study))
+@st.fragment(run_every=pareto.refresh(sweep))
 def chart() -> None:
     """Draw the front and the trial that is open; new trials come in while the sweep runs."""
-    rows, words, objectives = pareto.rows_and_words(study)
+    rows, words, objectives = pareto.rows_and_words(sweep)
     chosen = pareto.chosen(rows)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -26,12 +26,12 @@ def chart() -> None:
         alt = "Trials and the front; the table of trials on Sweeps holds the same"
         variants.chart(figure, "front", alt, on_select=pareto.picked, selection_mode="points")
         st.caption(words)
-        trials.downloads(study)
+        trials.downloads(sweep)
     with right:
         if chosen is None:
             st.caption("Click a point to open its trial.")
         else:
-            pareto.trial(study, chosen, rows, objectives)
+            pareto.trial(sweep, chosen, rows, objectives)
             curve = trial_figures.learning_curve(chosen, variants.dark())
             variants.chart(curve, "curve", "Learning curve of the open trial")
 

@@ -14,9 +14,9 @@ from poolsearch.app.views.sweeps import (
 from poolsearch.figures import trials as trial_figures
 
 names = sweep_view.sweeps()
-view, study = sweep_view.picker(names)
+view, sweep = sweep_view.picker(names)
 
-if view == "New" or study is None:
+if view == "New" or sweep is None:
     variants.head("Sweeps", caption="A sweep runs in a process of its own: it goes on when this tab is closed.")
     if not names:
         st.info("No sweep yet. Set one up here and start it.", icon=":material/rocket_launch:")
@@ -28,21 +28,21 @@ if view == "All":
     shelf.shelf(names)
     st.stop()
 
-first, _, unreadable = watch.read(study)
+first, _, unreadable = watch.read(sweep)
 alive = first.alive
 
 
 @st.fragment(run_every="2s" if alive else None, key="live")
 def live() -> None:
     """Show where the sweep stands; when it ends or begins, run the page once more with or without the timer."""
-    status, rows, broken = watch.read(study)
+    status, rows, broken = watch.read(sweep)
     if status.alive != alive:
         st.rerun()
-    watch.head(status, broken)
+    watch.head(sweep, status, broken)
     if broken:
         return
-    watch.progress(status, orders.answer(study))
-    objectives = watch.objectives(study)
+    watch.progress(status, orders.answer(sweep))
+    objectives = watch.objectives(sweep)
     watch.metrics(status, rows, objectives)
     st.caption(watch.counts(status, rows))
     with st.grid(2, min_column_width=560):
@@ -51,17 +51,17 @@ def live() -> None:
         figure = trial_figures.pareto(rows, None, variants.dark(), 400, objectives)
         variants.chart(figure, "live-front", "Trials and the front so far")
     sweep_trials.failures(rows)
-    sweep_trials.how_it_runs(status)
+    sweep_trials.how_it_runs(sweep, status)
 
 
 live()
 if unreadable:
     st.stop()
 with st.container(horizontal=True, vertical_alignment="center"):
-    sweep_trials.downloads(study)
+    sweep_trials.downloads(sweep)
     st.page_link(
         "../pages/pareto.py",
         label="Open its Pareto front",
         icon=":material/scatter_plot:",
-        query_params={"sweep": study},
+        query_params={"sweep": sweep.study},
     )

@@ -10,7 +10,7 @@ from poolsearch.app.controls import links
 from poolsearch.app.lessons import LESSONS, link
 from poolsearch.plan import Plan
 from poolsearch.plan.kinds import KINDS
-from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import open_folder
 
 PAGES = {"": "by_hand", "image": "image", "backbone": "backbone", "maps": "maps", "compare": "compare",
          "sweeps": "sweeps", "pareto": "pareto"}  # fmt: skip
@@ -188,7 +188,7 @@ def test_the_network_and_the_input_size_of_a_new_sweep_are_in_the_address(two):
 
 def test_weights_of_another_plan_are_not_taken(two):
     number = 1
-    path = folder.weights_file("tiny", number)
+    path = open_folder("tiny").weights_file(number)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"")
     at = opened(f"maps?aw=tiny/{number}")

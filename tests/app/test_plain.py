@@ -13,6 +13,7 @@ from poolsearch.app.views import maps
 from poolsearch.app.views.sweeps import shelf as sweep_shelf, watch as sweep_watch
 from poolsearch.errors import PictureError, StudyError
 from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.folder import open_folder
 from poolsearch.sweep.running import launch
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +98,7 @@ def refuse(*_, **__):
 
 def test_a_broken_config_is_shown_as_text(tiny):
     study(tiny)
-    (folder.folder_of("tiny") / "config.toml").write_text(f'"{HOSTILE}" = 1\nstudy = "tiny"\nbackbone = "smallnet"\n')
+    (open_folder("tiny").path / "config.toml").write_text(f'"{HOSTILE}" = 1\nstudy = "tiny"\nbackbone = "smallnet"\n')
     for at in (open_sweeps(), open_sweeps(pane="All"), open_sweeps("pareto", sweep="tiny")):
         assert_shown(at)
 
@@ -113,8 +114,8 @@ def test_the_status_of_a_sweep_is_shown_as_text(tiny):
         at = open_sweeps()
         assert_shown(at)
         press(at, "sweep-pause")
-        (command,) = commands.pending("tiny")
-        commands.finish("tiny", command, HOSTILE)
+        (command,) = commands.pending(open_folder("tiny"))
+        commands.finish(open_folder("tiny"), command, HOSTILE)
         assert_shown(at.run())
 
 

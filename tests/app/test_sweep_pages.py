@@ -29,6 +29,7 @@ from poolsearch.plan import Plan
 from poolsearch.records.sweep import EpochRow, RunningTrial, SweepStatus, TrialRow
 from poolsearch.surgery import find_sites
 from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.folder import open_folder
 from poolsearch.sweep.folder.lease import lease
 from poolsearch.sweep.running import launch
 from poolsearch.sweep.search.front import mark_front
@@ -36,6 +37,7 @@ from poolsearch.sweep.search.proposals import Proposals
 from poolsearch.sweep.search.space import space_of
 from poolsearch.sweep.study import store
 from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study.storage import located
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,8 +75,8 @@ def unescaped(text):
 
 def study(config, figures=((0.8, 2.0), (0.9, 3.0)), failed=(), **fields):
     """Write a sweep as a coordinator would have: accuracy and latency (and loss) a trial, then the failures."""
-    folder.write_config(config)
-    ledger, space = Ledger(config, folder.Options()), space_of(config)
+    open_folder(config.study).write_config(config)
+    ledger, space = Ledger(located(open_folder(config.study)), config), space_of(config)
     proposals = Proposals(config, space)
     for outcome in (*figures, *failed):
         proposal = proposals.next()
@@ -97,16 +99,16 @@ def study(config, figures=((0.8, 2.0), (0.9, 3.0)), failed=(), **fields):
         proposals.tell(number, values)
     ledger.close()
     status = SweepStatus(config.study, "done", config.trials, complete=len(figures), failed=len(failed), elapsed_s=65)
-    folder.write_status(replace(status, **fields))
+    open_folder(config.study).write_status(replace(status, **fields))
 
 
 @contextmanager
 def alive(config, **fields):
     """A sweep that looks alive: its folder is held, and its status says so."""
-    folder.write_config(config)
+    open_folder(config.study).write_config(config)
     status = SweepStatus(config.study, "running", config.trials, workers=2, device="CPU, 2 cores")
-    with lease(folder.folder_of(config.study)):
-        folder.write_status(replace(status, **fields))
+    with lease(open_folder(config.study).path):
+        open_folder(config.study).write_status(replace(status, **fields))
         yield
 
 
@@ -147,7 +149,7 @@ def test_a_sweep_starts_with_an_estimate_and_its_command_and_is_watched_next(spa
     assert "python -m poolsearch sweep start lecture.toml --workers" in at.code[0].value
     press(at, "start")
     assert [Path(word).name for word in spawned[0][1:6]] == ["-P", "-m", "poolsearch", "run", "config.toml"]
-    config = folder.read_config("lecture")
+    config = open_folder("lecture").config()
     assert (config.trials, config.minutes, config.backbone) == (6, None, "smallnet/1x20x20")
     assert config.space.sites["stage1"].stride == (2,)  # the one site that differs from the start
     assert at.selectbox(key="sweep").value == "lecture"
@@ -161,7 +163,7 @@ def test_a_budget_in_minutes_says_how_many_trials_that_makes(spawned):
     assert re.search(r"About \d+ trials in [45] min", unescaped(words(at)))
     at.number_input(key="new-minutes").set_value(2).run()
     press(at, "start")
-    config = folder.read_config("timed")
+    config = open_folder("timed").config()
     assert (config.minutes, config.trials) == (2.0, 100_000)
     assert "0 trials, 0 s of 2 min" in unescaped(progress(at))
 
@@ -172,7 +174,7 @@ def test_what_is_said_of_a_single_site_reaches_the_config(spawned):
     at.session_state["new-sites-smallnet"] = {"edited_rows": edits, "added_rows": [], "deleted_rows": []}
     at.text_input(key="new-name").set_value("sites").run()
     press(at, "start")
-    sites = folder.read_config("sites").space.sites
+    sites = open_folder("sites").config().space.sites
     assert sites["stage2"].kinds == ("min", "median")
     assert sites["stage3"].kernel == (4,)
     assert sites["head"].kinds == ("global-avg", "gem")
@@ -290,7 +292,7 @@ def test_trials_lost_to_dead_workers_are_said_and_run_again_by_a_button(spawned,
     with alive(tiny, lost=1):
         at = page()
         press(at, "sweep-retry")
-        assert [command.do for command in commands.pending("tiny")] == ["retry"]
+        assert [command.do for command in commands.pending(open_folder("tiny"))] == ["retry"]
 
 
 @pytest.mark.parametrize(
@@ -314,22 +316,22 @@ def test_a_button_sends_its_command_once_from_two_tabs(key, do, number, tiny):
             at.selectbox(key="trial-at-work").set_value(7).run()
         for at in tabs:
             press(at, f"sweep-{key}")
-        (command,) = commands.pending("tiny")
+        (command,) = commands.pending(open_folder("tiny"))
         assert (command.do, command.number) == (do, number)
-        commands.finish("tiny", command, "Done [so](x).")
+        commands.finish(open_folder("tiny"), command, "Done [so](x).")
         for at in tabs:
             at.run()
             assert unescaped(progress(at)).endswith("Done [so](x).")
         press(tabs[0], f"sweep-{key}")  # seen anew, it is another press
-        assert len(commands.pending("tiny")) == 1
+        assert len(commands.pending(open_folder("tiny"))) == 1
 
 
 def test_an_answer_is_shown_for_ten_seconds_and_on_its_own_sweep(monkeypatch, tiny):
     with alive(tiny), alive(tiny.model_copy(update={"study": "other"})):
         at = page(sweep="tiny")
         press(at, "sweep-pause")
-        (command,) = commands.pending("tiny")
-        commands.finish("tiny", command, "Paused.")
+        (command,) = commands.pending(open_folder("tiny"))
+        commands.finish(open_folder("tiny"), command, "Paused.")
         assert progress(at.run()).endswith("Paused\\.")
         at.selectbox(key="sweep").set_value("other").run()
         assert "Paused" not in progress(at)
@@ -344,7 +346,7 @@ def test_trials_are_not_added_twice_to_a_sweep_at_rest(spawned, tiny):
     tabs = [page(), page()]
     for at in tabs:
         press(at, "sweep-add")
-    assert folder.read_config("tiny").trials == 13
+    assert open_folder("tiny").config().trials == 13
     assert len(spawned) == 1
     assert "The sweep has 13 trials by now, not 5 trials. Nothing was added." in unescaped(tabs[1].warning[0].value)
 
@@ -353,7 +355,7 @@ def test_a_sweep_that_starts_again_counts_the_trials_that_are_there(spawned, tin
     study(tiny)
     at = page()
     press(at, "sweep-add")
-    assert folder.read_status("tiny").state == "starting"
+    assert open_folder("tiny").status().state == "starting"
     assert progress(at).startswith("2 of 13 trials")
 
 
@@ -368,7 +370,7 @@ def test_a_sweep_at_rest_is_resumed_in_a_process_of_its_own(spawned, tiny):
 def test_a_command_that_comes_too_late_is_answered_in_words(tiny):
     with alive(tiny):
         at = page()
-    folder.write_status(SweepStatus("tiny", "done", 5))
+    open_folder("tiny").write_status(SweepStatus("tiny", "done", 5))
     press(at, "sweep-stop")
     assert "The sweep 'tiny' is not at work (done): nothing there can stop." in unescaped(at.warning[0].value)
 
@@ -386,7 +388,7 @@ def test_a_trial_at_work_shows_the_curve_that_it_has_so_far():
 
 def test_a_silent_sweep_and_one_with_a_message_say_so(tiny):
     with alive(tiny, state="paused", message="Only 3 MB are free in _runs_."):
-        path = folder.folder_of("tiny") / "status.json"
+        path = open_folder("tiny").path / "status.json"
         said = json.loads(path.read_text())
         path.write_text(json.dumps({**said, "written": said["written"] - 40}))
         at = page()
@@ -409,7 +411,7 @@ def test_the_same_can_be_typed_in_a_shell(tiny):
 
 def test_all_trials_are_taken_along_as_csv_and_json(tiny):
     study(tiny, failed=[("crash", "It, too")])
-    rows = store.trial_rows("tiny")
+    rows = store.trial_rows(open_folder("tiny"))
     head, *lines = sweep_trials.as_csv(rows).splitlines()
     assert head.startswith("number,state,accuracy,loss")
     assert head.endswith(",plan")
@@ -440,9 +442,9 @@ def empty_database(place):
 def test_a_broken_sweep_is_one_sentence_and_the_others_are_there(damage, view, tiny):
     study(tiny.model_copy(update={"study": "sound"}))
     study(tiny)
-    for left in folder.folder_of("tiny").glob("study.db-*"):
+    for left in open_folder("tiny").path.glob("study.db-*"):
         left.unlink()
-    damage(folder.folder_of("tiny"))
+    damage(open_folder("tiny").path)
     at = page(sweep="tiny", pane=view)
     assert len(at.warning) == (view != "New")
     at.selectbox(key="sweep").set_value("sound").run()
@@ -453,7 +455,7 @@ def test_a_broken_sweep_is_one_sentence_and_the_others_are_there(damage, view, t
 
 def test_a_sweep_whose_database_has_no_study_yet_is_starting_and_not_broken(tiny):
     with alive(tiny, state="starting"):
-        path = folder.folder_of("tiny") / "study.db"
+        path = open_folder("tiny").path / "study.db"
         RDBStorage(f"sqlite:///{path}").remove_session()  # the tables are there, and no study in them
         at = page(sweep="tiny")
         assert "Starting" in words(at)
@@ -463,18 +465,18 @@ def test_a_sweep_whose_database_has_no_study_yet_is_starting_and_not_broken(tiny
 
 def test_a_sweep_made_anew_under_a_name_is_read_anew(tiny):
     study(tiny)
-    assert [row.accuracy for row in cached.rows_of("tiny")] == [0.8, 0.9]
-    folder.delete("tiny")
-    assert cached.rows_of("tiny") == ()
+    assert [row.accuracy for row in cached.rows_of(open_folder("tiny"))] == [0.8, 0.9]
+    folder.delete(open_folder("tiny"))
+    assert cached.rows_of(open_folder("tiny")) == ()
     study(tiny, figures=[(0.5, 1.0)])
-    assert [row.accuracy for row in cached.rows_of("tiny")] == [0.5]
+    assert [row.accuracy for row in cached.rows_of(open_folder("tiny"))] == [0.5]
 
 
 def test_a_look_at_an_unchanged_sweep_opens_nothing(tiny, monkeypatch):
     study(tiny)
-    first = cached.rows_of("tiny")
+    first = cached.rows_of(open_folder("tiny"))
     monkeypatch.setattr(store, "create_engine", None)
-    assert cached.rows_of("tiny") is first
+    assert cached.rows_of(open_folder("tiny")) is first
 
 
 # -------------------------------------------------------------------------------------------------------- all sweeps
@@ -530,11 +532,11 @@ def test_only_keys_that_differ_are_listed():
 def test_a_front_point_opens_as_variant_a_with_its_trained_weights(tiny):
     study(tiny)
     for number in (0, 1):
-        path = folder.weights_file("tiny", number)
+        path = open_folder("tiny").weights_file(number)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
     at = page("pareto", trial="1")
-    row = store.find_trial("tiny", 1)
+    row = store.find_trial(open_folder("tiny"), 1)
     assert "Trial 1" in [heading.value for heading in at.header]
     assert next(metric.value for metric in at.metric if metric.label == "Accuracy") == "90.0 %"
     opens = dict(
@@ -582,7 +584,7 @@ def test_the_small_curve_shows_the_best_so_far_not_each_trial():
 
 def test_sweeps_that_traded_different_figures_are_compared_by_those_that_all_have(tiny):
     study(tiny, figures=[(0.9, 3.0, 1.2), (0.8, 2.0, 0.9)])
-    rows = store.trial_rows("tiny")
+    rows = store.trial_rows(open_folder("tiny"))
     by_loss = mark_front(rows, ("loss", "latency_ms"))
     assert [row.on_front for row in by_loss] == [False, True]
     traded, compared = sweep_shelf.comparable([("a", rows, USUAL), ("b", by_loss, ("loss", "latency_ms"))])
@@ -595,7 +597,10 @@ def test_sweeps_that_traded_different_figures_are_compared_by_those_that_all_hav
 
 def test_the_most_accurate_of_a_sweep_is_looked_for_among_all_its_trials(tiny):
     study(tiny, figures=[(0.9, 3.0, 1.2), (0.8, 2.0, 0.9)])
-    status, rows = folder.read_status("tiny"), mark_front(store.trial_rows("tiny"), ("loss", "latency_ms"))
+    status, rows = (
+        open_folder("tiny").status(),
+        mark_front(store.trial_rows(open_folder("tiny")), ("loss", "latency_ms")),
+    )
     lines = {line[" "]: line["tiny"] for line in sweep_shelf.best_figures([("tiny", status, rows)])}
     assert lines["best accuracy"] == "90.0 %, 3.00 ms (trial 0)"
     assert lines["fastest"] == "80.0 %, 2.00 ms (trial 1)"
@@ -603,13 +608,13 @@ def test_the_most_accurate_of_a_sweep_is_looked_for_among_all_its_trials(tiny):
 
 def test_a_cancelled_trial_is_no_failure(tiny):
     study(tiny, failed=[("cancelled", "Cancelled by hand.")])
-    folder.write_status(SweepStatus("tiny", "done", 3, complete=2, cancelled=1))
+    open_folder("tiny").write_status(SweepStatus("tiny", "done", 3, complete=2, cancelled=1))
     at = page(sweep="tiny", pane="Watch")
     assert "2 complete, 0 failed, 0 running, 1 cancelled." in unescaped(words(at))
     assert "3 of 3 trials, 1 cancelled" in progress(at)
     assert not [heading.value for heading in at.header if "failed" in heading.value]
     assert at.dataframe[0].value["state"].to_list()[0] == "cancelled"
-    assert json.loads(sweep_trials.as_json(store.trial_rows("tiny")))[2]["state"] == "cancelled"
+    assert json.loads(sweep_trials.as_json(store.trial_rows(open_folder("tiny"))))[2]["state"] == "cancelled"
 
 
 def test_a_failed_trial_shows_its_kind_and_reason(tiny):
@@ -623,7 +628,7 @@ def test_a_failed_trial_shows_its_kind_and_reason(tiny):
 
 def test_a_damaged_study_is_said_on_the_pareto_page(tiny):
     study(tiny)
-    for path in folder.folder_of("tiny").glob("study.db*"):
+    for path in open_folder("tiny").path.glob("study.db*"):
         path.unlink()
-    sqlite3.connect(folder.folder_of("tiny") / "study.db").execute("create table x (y)").connection.close()
+    sqlite3.connect(open_folder("tiny").path / "study.db").execute("create table x (y)").connection.close()
     assert "tiny" in unescaped(words(page("pareto")))

@@ -16,6 +16,7 @@ from conftest import ROOT, free_port
 from playwright.sync_api import expect
 
 from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.folder import open_folder
 
 BUSY = 120_000  # milliseconds: torch starts in each worker, on a machine that may be busy
 
@@ -54,10 +55,10 @@ def own(tmp_path, monkeypatch):
     server = Server(tmp_path)
     yield server
     for study in folder.studies():
-        if folder.read_status(study).alive:
-            commands.send(study, "stop")
+        if open_folder(study).status().alive:
+            commands.send(open_folder(study), "stop")
         for _ in range(300):
-            if not folder.read_status(study).alive:
+            if not open_folder(study).status().alive:
                 break
             time.sleep(0.1)
     server.kill()
@@ -115,11 +116,11 @@ def test_a_sweep_is_set_up_paused_and_goes_on_though_the_server_was_killed(own, 
     poolings_at(page, line=1, typed="Median")
     set_up(page, "long one", epochs="40")  # a trial takes seconds, so that one at work can be cancelled
     badge(page, "Running")
-    assert folder.read_config("long one").space.sites["stage2"].kinds == ("median",)
+    assert open_folder("long one").config().space.sites["stage2"].kinds == ("median",)
     expect(page.get_by_text(re.compile(r"^[1-9]\d* of 300 trials"))).to_be_visible(timeout=BUSY)
 
     own.kill()
-    before = folder.read_status("long one")
+    before = open_folder("long one").status()
     assert before.alive
     own.start()
     page.goto("/sweeps")
@@ -181,7 +182,7 @@ def test_two_tabs_that_press_pause_send_one_command(own, visitor):
     for page in (first, second):
         badge(page, "Paused")
         expect(page.get_by_test_id("stException")).to_have_count(0)
-    done = list((folder.folder_of("shared") / "commands" / "done").iterdir())
+    done = list((open_folder("shared").path / "commands" / "done").iterdir())
     assert {path.name.split("-")[1] for path in done} == {"pause"}
     assert len(done) <= 2  # two where the second tab had seen the pause begin; a pause while paused changes nothing
     press_key(second, "sweep-resume")

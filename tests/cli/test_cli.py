@@ -20,7 +20,7 @@ from poolsearch.config import Space, parse
 from poolsearch.modelfiles import checkpoint
 from poolsearch.plan import Plan
 from poolsearch.surgery import rebuild as rebuilt
-from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.study import store
 from tests.conftest import TINY
@@ -181,7 +181,7 @@ def drawing(tmp_path_factory):
 def drawn(drawing, monkeypatch):
     """The trial of that sweep that draws at random."""
     monkeypatch.setenv("POOLSEARCH_RUNS", str(drawing))
-    return next(row for row in store.trial_rows("tiny") if "stochastic" in str(row.plan))
+    return next(row for row in store.trial_rows(open_folder("tiny")) if "stochastic" in str(row.plan))
 
 
 def test_a_trial_that_draws_at_random_replays_bit_for_bit(drawn):

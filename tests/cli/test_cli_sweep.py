@@ -10,6 +10,7 @@ from poolsearch.cli.main import app
 from poolsearch.config import to_toml
 from poolsearch.records.sweep import SweepStatus
 from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.folder import open_folder
 from poolsearch.sweep.folder.lease import lease
 from poolsearch.units import of_budget
 
@@ -40,7 +41,7 @@ def test_what_is_not_there_is_refused_in_a_sentence(tiny):
         ended = ask(*words, "nothing", *more)
         assert ended.exit_code == 2, words
         assert ended.stderr == "There is no sweep called 'nothing'. Sweeps here: none yet.\n"
-    folder.write_config(tiny)
+    open_folder(tiny.study).write_config(tiny)
     assert ask("pause", "tiny").stderr == "The sweep 'tiny' is not at work (stopped): nothing there can pause.\n"
     for name in ("../up", "a/b", "\0", "x" * 5000, "<script>alert(1)</script>", "🦊"):
         ended = ask("rename", "tiny", name)
@@ -51,9 +52,9 @@ def test_what_is_not_there_is_refused_in_a_sentence(tiny):
 
 
 def test_status_says_what_is_at_work(tiny):
-    folder.write_config(tiny)
-    with lease(folder.folder_of("tiny")):
-        folder.write_status(
+    open_folder(tiny.study).write_config(tiny)
+    with lease(open_folder("tiny").path):
+        open_folder("tiny").write_status(
             SweepStatus("tiny", "running", 5, complete=3, failed=1, elapsed_s=12, left_s=8, workers=2, device="CPU")
         )
         said = ask("status", "tiny").stdout
@@ -86,25 +87,25 @@ def test_the_budget_is_said_in_its_own_unit(fields, words):
     ],
 )
 def test_a_budget_that_cannot_be_is_refused(tiny, words, said):
-    folder.write_config(tiny)
+    open_folder(tiny.study).write_config(tiny)
     ended = ask("add", "tiny", *words)
     assert (ended.exit_code, ended.stderr) == (2, said)
-    assert folder.read_config("tiny") == tiny
+    assert open_folder("tiny").config() == tiny
 
 
 def test_a_command_that_nobody_reads_says_so(tiny, monkeypatch):
     monkeypatch.setattr("poolsearch.cli.sweep._WAIT_S", 0.3)
-    folder.write_config(tiny)
-    with lease(folder.folder_of("tiny")):
-        folder.write_status(SweepStatus("tiny", "running", 5))
+    open_folder(tiny.study).write_config(tiny)
+    with lease(open_folder("tiny").path):
+        open_folder("tiny").write_status(SweepStatus("tiny", "running", 5))
         ended = ask("pause", "tiny", "--id", "mine")
     assert ended.exit_code == 2
     assert "has not read the command within 0 s: it is asleep or very busy." in ended.stderr
-    assert [command.id for command in commands.pending("tiny")] == ["mine"]
+    assert [command.id for command in commands.pending(open_folder("tiny"))] == ["mine"]
 
 
 def test_delete_asks_first(tiny):
-    folder.write_config(tiny)
+    open_folder(tiny.study).write_config(tiny)
     assert ask("delete", "tiny", input="n\n").exit_code == 1
     assert folder.studies() == ("tiny",)
     assert ask("delete", "tiny", "--yes").stdout == "'tiny' is deleted.\n"
@@ -112,7 +113,8 @@ def test_delete_asks_first(tiny):
 
 
 def test_a_sweep_whose_files_are_broken_is_deleted_and_read_from_the_shell(tiny):
-    place = folder.write_config(tiny).parent
+    open_folder("tiny").write_config(tiny)
+    place = open_folder("tiny").path
     (place / "config.toml").write_bytes(b"\xff\x00 [")
     (place / "options.json").write_text("{")
     (place / "log.txt").write_text("a line\n")
@@ -126,7 +128,7 @@ def test_a_sweep_whose_files_are_broken_is_deleted_and_read_from_the_shell(tiny)
 
 
 def test_a_name_that_is_nearly_right_gets_the_right_one(tiny):
-    folder.write_config(tiny)
+    open_folder(tiny.study).write_config(tiny)
     assert ask("status", "tyni").stderr == (
         "There is no sweep called 'tyni'. Did you mean 'tiny'? Sweeps here: tiny.\n"
     )
@@ -140,13 +142,13 @@ def test_a_command_on_a_full_disk_is_one_sentence(tiny, monkeypatch, do):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    folder.write_config(tiny)
-    with lease(folder.folder_of("tiny")):
-        folder.write_status(SweepStatus("tiny", "running", 5))
+    open_folder(tiny.study).write_config(tiny)
+    with lease(open_folder("tiny").path):
+        open_folder("tiny").write_status(SweepStatus("tiny", "running", 5))
         monkeypatch.setattr(files, "replace", full)
         ended = ask(do, "tiny", *["3"] * (do == "add"))
     assert ended.exit_code == 2
-    place = folder.folder_of("tiny") / "commands"
+    place = open_folder("tiny").path / "commands"
     assert ended.stderr.startswith(
         f"The command can't be written into '{place}': No space left on device. Free some space and send it again."
     )
@@ -160,7 +162,7 @@ def test_every_change_of_a_sweep_on_a_full_disk_is_one_sentence(tiny, monkeypatc
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    folder.write_config(tiny)
+    open_folder(tiny.study).write_config(tiny)
     path = tmp_path / "a.toml"
     path.write_text(to_toml(tiny))
     monkeypatch.setattr(files, "replace", full)
@@ -169,15 +171,15 @@ def test_every_change_of_a_sweep_on_a_full_disk_is_one_sentence(tiny, monkeypatc
         assert ended.exit_code == 2, words
         assert ended.stderr.endswith("can't be written (No space left on device). Free some space.\n"), ended.stderr
     assert folder.studies() == ("tiny",)
-    assert folder.read_config("tiny") == tiny
+    assert open_folder("tiny").config() == tiny
 
 
 def wait_for(study, *states):
     deadline = time.monotonic() + 300
-    while folder.read_status(study).state not in states:
-        assert time.monotonic() < deadline, folder.read_status(study)
+    while open_folder(study).status().state not in states:
+        assert time.monotonic() < deadline, open_folder(study).status()
         time.sleep(0.1)
-    return folder.read_status(study)
+    return open_folder(study).status()
 
 
 @pytest.mark.slow
@@ -195,7 +197,7 @@ def test_a_sweep_in_the_background_is_steered_from_the_shell(tiny, tmp_path):
     assert ask("workers", "steered", "2").stdout == "It now has 2 workers.\n"
     assert ask("add", "steered", "2", "--id", "two-more").stdout == "The sweep now has 7 trials.\n"
     assert ask("add", "steered", "2", "--id", "two-more").stdout == "The sweep now has 7 trials.\n"  # done once
-    assert folder.read_config("steered").trials == 7
+    assert open_folder("steered").config().trials == 7
     assert ask("resume", "steered").stdout == "It goes on.\n"
     assert ask("stop", "steered").stdout == "Stopped. Trials at work begin anew when it is resumed.\n"
     wait_for("steered", "stopped")

@@ -16,7 +16,7 @@ from poolsearch.cli.command import refusing, say
 from poolsearch.cli.tables import PlainConsole, cells_table
 from poolsearch.errors import BusyError, PoolsearchError, explained
 from poolsearch.records.sweep import SweepStatus
-from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import open_folder
 from poolsearch.sweep.folder.lease import lease
 
 ROOT = Path(__file__).parents[2]
@@ -95,11 +95,11 @@ def test_a_table_shows_a_text_as_it_is(capsys):
 
 
 def test_a_status_and_a_log_do_not_steer_the_terminal(tiny):
-    folder.write_config(tiny)
-    place = folder.folder_of("tiny")
+    open_folder(tiny.study).write_config(tiny)
+    place = open_folder("tiny").path
     (place / "log.txt").write_text(f"bad {RED}\nnext\n")
     with lease(place):
-        folder.write_status(SweepStatus("tiny", "running", 5, message=RED, device=RED, workers=1))
+        open_folder("tiny").write_status(SweepStatus("tiny", "running", 5, message=RED, device=RED, workers=1))
         shown = ask("sweep", "status", "tiny").stdout + ask("sweep", "log", "tiny").stdout
     assert {letter for letter in shown if not letter.isprintable()} == {"\n"}
     assert "next\n" in shown
@@ -116,7 +116,7 @@ def test_an_argument_with_control_characters_is_refused_before_anything_quotes_i
 
 
 def test_a_terminal_without_unicode_is_no_fault(tiny):
-    folder.write_config(tiny)
+    open_folder(tiny.study).write_config(tiny)
     ended = subprocess.run(
         [sys.executable, "-m", "poolsearch", "sweep", "status", "日本"],
         cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "ascii"},
@@ -132,9 +132,9 @@ def test_nothing_is_printed_beside_the_one_function_that_makes_it_printable():
 
 
 def test_json_is_ascii(tiny):
-    folder.write_config(tiny)
-    with lease(folder.folder_of("tiny")):
-        folder.write_status(SweepStatus("tiny", "running", 5, message=RED))
+    open_folder(tiny.study).write_config(tiny)
+    with lease(open_folder("tiny").path):
+        open_folder("tiny").write_status(SweepStatus("tiny", "running", 5, message=RED))
         shown = ask("sweep", "status", "tiny", "--json").stdout
     assert shown.isascii()
     assert json.loads(shown)["message"] == RED

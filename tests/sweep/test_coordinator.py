@@ -18,13 +18,14 @@ from poolsearch import files
 from poolsearch.errors import BusyError, GoneError, PoolsearchError, StudyError
 from poolsearch.records.sweep import SweepStatus
 from poolsearch.sweep.folder import commands, folder
-from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.folder.lease import holder, lease
 from poolsearch.sweep.folder.turns import turn
 from poolsearch.sweep.running import clock, dispatcher, launch, status
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.study import store
 from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study.storage import located
 from tests.sweep.processes import wait_until
 from tests.sweep.scripted import ScriptedEngine, done, figures
 
@@ -161,7 +162,7 @@ def test_signals_from_outside_are_counted_apart_from_deaths_by_the_trials_own_do
 
     outcome, _ = sweep(with_trials(tiny, 2), script)
     assert outcome.rows[1].state == state
-    kept = as_optuna("tiny", f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").trials[1]
+    kept = as_optuna("tiny", f"sqlite:///{open_folder('tiny').path / 'study.db'}").trials[1]
     assert kept.user_attrs["kills"] == kills
     assert kept.user_attrs.get("deaths", 0) == (3 if state == "complete" else 0)
     assert outcome.rows[1].reason.endswith("That happened 30 times under this trial.") == (state == "failed")
@@ -181,7 +182,7 @@ def test_what_killed_ten_trials_in_a_row_stops_the_sweep_before_each_is_tried_fo
 def test_a_resumed_sweep_still_knows_how_often_a_trial_killed_its_worker(tiny):
     def script(job):
         if job["id"] == 0 and job["attempt"] == 2:
-            commands.send("tiny", "stop", id="s")
+            commands.send(open_folder("tiny"), "stop", id="s")
         return died() if job["id"] == 0 else done()
 
     outcome, _ = sweep(tiny, script)
@@ -198,11 +199,11 @@ def test_trials_lost_to_deaths_run_again_under_their_numbers(tiny, monkeypatch):
     first, _ = sweep(tiny, script)
     assert first.document()["counts"] == {"complete": 3, "failed": 2}
     assert first.document()["state"] == "incomplete"
-    reader = store.Reader("tiny")
+    reader = store.Reader(located(open_folder("tiny")))
     assert [row.state for row in reader.rows()].count("failed") == 2
     started = []
-    monkeypatch.setattr(launch, "_spawn", lambda config, words: started.append(words))
-    assert launch.retry("tiny") == ""
+    monkeypatch.setattr(launch, "_spawn", lambda home, config, flags: started.append(flags))
+    assert launch.retry(open_folder("tiny")) == ""
     assert started == [["--retry"]]
     again, engine = sweep(tiny, lambda job: done(accuracy=0.75), retry=True)
     assert sorted(engine.seen) == [(1, 1), (3, 1)]
@@ -211,21 +212,21 @@ def test_trials_lost_to_deaths_run_again_under_their_numbers(tiny, monkeypatch):
     assert [(row.attempts, row.kind, row.reason) for row in again.rows] == [(1, "", "")] * 5
     assert reader.rows() == again.rows  # who looked at the failures sees that they are none any more
     reader.close()
-    kept = as_optuna("tiny", f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").trials
+    kept = as_optuna("tiny", f"sqlite:///{open_folder('tiny').path / 'study.db'}").trials
     assert [(trial.number, trial.state.name) for trial in kept] == [(number, "COMPLETE") for number in range(5)]
     with pytest.raises(StudyError, match="No trial of 'tiny' was lost to deaths of its worker: none runs again."):
-        launch.retry("tiny")
+        launch.retry(open_folder("tiny"))
 
 
 def test_a_sweep_at_work_runs_lost_trials_again_on_command(tiny):
     sweep(tiny, lambda job: died() if job["id"] == 1 else done())
 
     def script(job):
-        commands.send("tiny", "retry", id="again")
+        commands.send(open_folder("tiny"), "retry", id="again")
         return done()
 
     outcome, engine = sweep(with_trials(tiny, 8), script, workers=1, resume=True)
-    assert commands.outcome("tiny", "again") == "Trials that run again: 1."
+    assert commands.outcome(open_folder("tiny"), "again") == "Trials that run again: 1."
     assert engine.seen == [(5, 1), (6, 1), (7, 1), (1, 1)]
     assert (outcome.status.state, outcome.document()["counts"]) == ("done", {"complete": 8})
 
@@ -240,7 +241,7 @@ def test_the_attempt_is_stored_before_the_trial_is_dispatched(tiny):
     stored = []
 
     def script(job):
-        stored.append((job["attempt"], store.trial_rows("tiny")[job["id"]].attempts))
+        stored.append((job["attempt"], store.trial_rows(open_folder("tiny"))[job["id"]].attempts))
         return done() if job["attempt"] == 2 else {"event": "died", "reason": "killed"}
 
     sweep(tiny, script, workers=1)
@@ -365,7 +366,7 @@ def test_a_disk_with_little_space_pauses_the_sweep_and_names_the_folder(tiny, mo
 
     outcome, _ = sweep(tiny, lambda job: done(), on_change=watch)
     assert outcome.document()["counts"] == {"complete": 5}
-    place = folder.folder_of("tiny")
+    place = open_folder("tiny").path
     assert ("paused", f"Only 100 MB are free in {place}. It goes on by itself when there are 500 MB.") in seen
 
 
@@ -397,7 +398,7 @@ def steering(*steps):
     def watch(status):
         if left and status.complete >= left[0][0] and status.state in ("running", "paused"):
             _, do, number = left.pop(0)
-            commands.send(status.study, do, number, id=f"{do}-{len(left)}")
+            commands.send(open_folder(status.study), do, number, id=f"{do}-{len(left)}")
 
     return watch
 
@@ -408,26 +409,26 @@ def test_pause_lets_trials_end_and_resume_goes_on(tiny):
     def watch(status):
         states.append(status.state)
         if status.state == "running" and status.complete == 2:
-            commands.send("tiny", "pause", id="p")
+            commands.send(open_folder("tiny"), "pause", id="p")
         if status.state == "paused":
-            commands.send("tiny", "resume", id="r")
+            commands.send(open_folder("tiny"), "resume", id="r")
 
     outcome, _ = sweep(tiny, lambda job: done(), workers=1, on_change=watch)
     assert "paused" in states
     assert outcome.document()["counts"] == {"complete": 5}
-    assert commands.outcome("tiny", "p") == "Paused."
-    assert commands.outcome("tiny", "r") == "It goes on."
+    assert commands.outcome(open_folder("tiny"), "p") == "Paused."
+    assert commands.outcome(open_folder("tiny"), "r") == "It goes on."
 
 
 def test_add_changes_the_number_of_trials_for_good(tiny):
     outcome, _ = sweep(with_trials(tiny, 3), lambda job: done(), on_change=steering((1, "add", 4)))
     assert outcome.document()["counts"] == {"complete": 7}
-    assert folder.read_config("tiny").trials == 7
+    assert open_folder("tiny").config().trials == 7
 
 
 def test_a_sweep_never_has_more_trials_than_a_study_may(tiny):
     sweep(with_trials(tiny, 3), lambda job: done(), on_change=steering((1, "add", 99_999)))
-    assert commands.outcome("tiny", "add-0") == (
+    assert commands.outcome(open_folder("tiny"), "add-0") == (
         "trials in the config: input should be less than or equal to 100000, got 100002."
     )
 
@@ -435,19 +436,21 @@ def test_a_sweep_never_has_more_trials_than_a_study_may(tiny):
 def test_extend_changes_the_minutes_for_good(tiny):
     config = with_trials(tiny, 5, minutes=2.0)
     sweep(config, lambda job: done(), workers=1, on_change=steering((1, "extend", 3)))
-    assert commands.outcome("tiny", "extend-0") == "The sweep now has 5 minutes."
-    assert folder.read_config("tiny").minutes == 5
+    assert commands.outcome(open_folder("tiny"), "extend-0") == "The sweep now has 5 minutes."
+    assert open_folder("tiny").config().minutes == 5
 
 
 def test_a_sweep_without_minutes_is_not_extended(tiny):
     sweep(tiny, lambda job: done(), on_change=steering((1, "extend", 3)))
-    assert commands.outcome("tiny", "extend-0") == ("The budget of 'tiny' is trials, not minutes. Give it more trials.")
+    assert commands.outcome(open_folder("tiny"), "extend-0") == (
+        "The budget of 'tiny' is trials, not minutes. Give it more trials."
+    )
 
 
 def test_a_repeated_command_id_does_nothing(tiny):
     def watch(status):
         if status.state == "running" and status.complete >= 1:
-            commands.send("tiny", "add", 1, id="the-same")
+            commands.send(open_folder("tiny"), "add", 1, id="the-same")
 
     outcome, _ = sweep(with_trials(tiny, 3), lambda job: done(), workers=1, on_change=watch)
     assert outcome.document()["counts"] == {"complete": 4}
@@ -456,7 +459,7 @@ def test_a_repeated_command_id_does_nothing(tiny):
 def test_one_trial_can_be_cancelled_and_is_not_tried_again(tiny):
     def watch(status):
         if any(trial.number == 1 for trial in status.running):
-            commands.send("tiny", "cancel", 1, id="c")
+            commands.send(open_folder("tiny"), "cancel", 1, id="c")
 
     outcome, engine = sweep(tiny, lambda job: None if job["id"] == 1 else done(), on_change=watch)
     assert engine.cancelled == [1]
@@ -469,7 +472,7 @@ def test_one_trial_can_be_cancelled_and_is_not_tried_again(tiny):
 def test_a_cancelled_trial_is_still_cancelled_after_a_resume(tiny):
     def watch(status):
         if any(trial.number == 1 for trial in status.running):
-            commands.send("tiny", "cancel", 1, id="c")
+            commands.send(open_folder("tiny"), "cancel", 1, id="c")
 
     sweep(tiny, lambda job: None if job["id"] == 1 else done(), on_change=watch)
     outcome, _ = sweep(with_trials(tiny, 7), lambda job: done(), resume=True)
@@ -479,42 +482,42 @@ def test_a_cancelled_trial_is_still_cancelled_after_a_resume(tiny):
 
 def test_a_trial_that_is_not_at_work_cannot_be_cancelled(tiny):
     sweep(tiny, lambda job: done(), on_change=steering((1, "cancel", 99)))
-    assert commands.outcome("tiny", "cancel-0").startswith("Trial 99 is not at work. At work: ")
+    assert commands.outcome(open_folder("tiny"), "cancel-0").startswith("Trial 99 is not at work. At work: ")
 
 
 def test_the_number_of_workers_changes_while_it_runs(wide):
     outcome, engine = sweep(with_trials(wide, 20), lambda job: done(), workers=1, on_change=steering((2, "workers", 4)))
     assert engine.workers == 4
-    assert folder.read_options("tiny").workers == 4
+    assert open_folder("tiny").options().workers == 4
     assert outcome.document()["counts"] == {"complete": 20}
 
 
 def test_commands_are_refused_in_words(tiny):
-    folder.write_config(tiny)
+    open_folder(tiny.study).write_config(tiny)
     with pytest.raises(StudyError, match="The sweep 'tiny' is not at work [(]stopped[)]: nothing there can pause."):
-        commands.send("tiny", "pause")
+        commands.send(open_folder("tiny"), "pause")
     with pytest.raises(PoolsearchError, match="Unknown command 'halt'. Possible: pause, resume, stop, cancel, add, ex"):
-        commands.send("tiny", "halt")
+        commands.send(open_folder("tiny"), "halt")
     with pytest.raises(PoolsearchError, match="The number of workers goes from 1 to 256, got 0."):
-        commands.send("tiny", "workers", 0)
+        commands.send(open_folder("tiny"), "workers", 0)
     with pytest.raises(PoolsearchError, match="'../x' is no command id"):
-        commands.send("tiny", "stop", id="../x")
+        commands.send(open_folder("tiny"), "stop", id="../x")
 
 
 def test_a_command_meant_for_an_earlier_run_is_not_carried_out(tiny):
-    folder.write_config(tiny)
-    with lease(folder.folder_of("tiny")):
-        folder.write_status(SweepStatus("tiny", "running", 5))
-        commands.send("tiny", "stop", id="late")
-    path = folder.folder_of("tiny") / "commands" / "late.json"
+    open_folder(tiny.study).write_config(tiny)
+    with lease(open_folder("tiny").path):
+        open_folder("tiny").write_status(SweepStatus("tiny", "running", 5))
+        commands.send(open_folder("tiny"), "stop", id="late")
+    path = open_folder("tiny").path / "commands" / "late.json"
     os.utime(path, (1, 1))
     outcome, _ = sweep(tiny, lambda job: done())
     assert outcome.status.state == "done"
-    assert commands.outcome("tiny", "late").startswith("It came too late")
+    assert commands.outcome(open_folder("tiny"), "late").startswith("It came too late")
 
 
 def test_what_is_no_command_is_put_aside(tiny):
-    place = folder.folder_of("tiny") / "commands"
+    place = open_folder("tiny").path / "commands"
     place.mkdir(parents=True)
     for name, text in (("a", "{"), ("b", '{"do": "explode", "number": 1}'), ("c", "[]"), ("d", '{"do": "add"}')):
         (place / f"{name}.json").write_text(text)
@@ -539,10 +542,12 @@ def test_sweeps_take_turns_in_the_order_they_came(own_runs):
     order, begun = [], threading.Event()
 
     def waits(name):
-        with turn(name, lambda names: order.append((name, tuple(names))) if ("wait", name) not in order else None):
+        with turn(
+            open_folder(name), lambda names: order.append((name, tuple(names))) if ("wait", name) not in order else None
+        ):
             order.append(name)
 
-    with turn("first", lambda names: None):
+    with turn(open_folder("first"), lambda names: None):
         threads = []
         for name in ("second", "third"):
             threads.append(threading.Thread(target=waits, args=(name,)))
@@ -561,7 +566,7 @@ def test_a_ticket_of_a_process_that_is_gone_is_nobodys(own_runs):
     (own_runs / ".queue").mkdir(parents=True)
     (own_runs / ".queue" / "00000000000000000001-1").write_text("dead")
     waited = []
-    with turn("alive", waited.append):
+    with turn(open_folder("alive"), waited.append):
         assert waited == []
 
 
@@ -570,9 +575,9 @@ def test_a_sweep_waits_for_its_turn_and_can_be_stopped_there(tiny):
 
     def watch(status):
         seen.append((status.state, status.message))
-        commands.send("tiny", "stop", id="s")
+        commands.send(open_folder("tiny"), "stop", id="s")
 
-    with turn("other", lambda names: None):
+    with turn(open_folder("other"), lambda names: None):
         outcome, engine = sweep(tiny, lambda job: done(), on_change=watch, at_once=False)
     assert seen[0] == ("queued", "Waits for 'other' to end.")
     assert (outcome.status.state, outcome.rows, engine.seen) == ("stopped", (), [])
@@ -617,7 +622,7 @@ def test_a_sweep_whose_folder_goes_away_stops_and_writes_nothing(tiny, own_runs,
     left = []
 
     def go():
-        act(folder.folder_of("tiny"))
+        act(open_folder("tiny").path)
         left.append(content(own_runs))
 
     def script(job):
@@ -628,7 +633,7 @@ def test_a_sweep_whose_folder_goes_away_stops_and_writes_nothing(tiny, own_runs,
 
     def watch(status):
         if when == "paused" and status.complete == 2 and status.state == "running":
-            commands.send("tiny", "pause", id="p")
+            commands.send(open_folder("tiny"), "pause", id="p")
         if (status.state == "paused" or "together" in status.message) and not left:
             go()
 
@@ -649,7 +654,7 @@ def test_a_sweep_whose_folder_goes_away_stops_and_writes_nothing(tiny, own_runs,
 
 
 def test_a_folder_that_is_put_back_is_resumed(tiny):
-    home = folder.folder_of("tiny")
+    home = open_folder("tiny").path
     with pytest.raises(GoneError):
         sweep(tiny, lambda job: done() if job["id"] != 2 else moved(home))
     home.with_name("elsewhere").rename(home)
@@ -659,21 +664,21 @@ def test_a_folder_that_is_put_back_is_resumed(tiny):
 
 def test_a_folder_that_goes_away_while_its_sweep_waits_for_its_turn(tiny):
     with (
-        turn("other", lambda names: None),
+        turn(open_folder("other"), lambda names: None),
         pytest.raises(GoneError, match="The folder of the sweep 'tiny' was removed"),
     ):
-        sweep(tiny, lambda job: done(), on_change=lambda status: removed(folder.folder_of("tiny")), at_once=False)
-    assert not folder.folder_of("tiny").exists()
+        sweep(tiny, lambda job: done(), on_change=lambda status: removed(open_folder("tiny").path), at_once=False)
+    assert not open_folder("tiny").path.exists()
 
 
 def test_a_folder_that_goes_away_while_all_is_made_ready(tiny):
     def make(*_):
-        removed(folder.folder_of("tiny"))
+        removed(open_folder("tiny").path)
         raise OSError("as a log that can't be opened would")
 
     with pytest.raises(GoneError, match="The folder of the sweep 'tiny' was removed"):
         run(tiny, make_engine=make)
-    assert not folder.folder_of("tiny").exists()
+    assert not open_folder("tiny").path.exists()
 
 
 # -------------------------------------------------------------------------------------------------- resume and data
@@ -696,14 +701,14 @@ def test_the_budget_and_the_limits_may_change_on_resume(tiny):
 def test_figures_that_wait_on_the_disk_are_told_on_resume(tiny):
     """The coordinator was killed after a trial's figures came and before the database had them."""
     sweep(with_trials(tiny, 2), lambda job: done())
-    ledger = Ledger(with_trials(tiny, 3), Options())
+    ledger = Ledger(located(open_folder("tiny")), with_trials(tiny, 3))
     proposal = optuna.trial.create_trial(
         state=optuna.trial.TrialState.RUNNING,
         user_attrs={"plan": "smallnet/1x12x12: stage1=avg k2 s2; stage2=avg k2 s2; stage3=avg k2 s2", "attempts": 1},
     )
     number = ledger.add(proposal)
     ledger.close()
-    path = folder.result_file("tiny", number)
+    path = open_folder("tiny").result_file(number)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.replace(path, '{"accuracy": 0.125, "loss": 1.0, "latency": {"ms": 2.0}}')
     outcome, engine = sweep(with_trials(tiny, 3), lambda job: done(), resume=True)
@@ -736,7 +741,7 @@ def test_our_reading_of_the_study_is_optunas(wide):
         return {"event": "failed", "kind": kind, "reason": "so"} if kind else done(accuracy=job["id"] / 100)
 
     outcome, _ = sweep(with_trials(wide, 30), script)
-    theirs = as_optuna("tiny", f"sqlite:///{folder.folder_of('tiny') / 'study.db'}").get_trials()
+    theirs = as_optuna("tiny", f"sqlite:///{open_folder('tiny').path / 'study.db'}").get_trials()
     assert [row.number for row in outcome.rows] == [trial.number for trial in theirs]
     assert [str(row.plan) for row in outcome.rows] == [trial.user_attrs["plan"] for trial in theirs]
     assert [row.state == "complete" for row in outcome.rows] == [
@@ -753,7 +758,7 @@ def test_a_reader_sees_what_came_since_and_nothing_twice(wide):
     def watch(status):
         nonlocal reader
         if status.complete and reader is None:
-            reader = store.Reader("tiny")
+            reader = store.Reader(located(open_folder("tiny")))
         if reader:
             rows = reader.rows(alive=True)
             counts.append(len(rows))
@@ -771,54 +776,56 @@ def test_a_reader_sees_what_came_since_and_nothing_twice(wide):
 
 def test_a_renamed_sweep_keeps_its_trials_and_can_be_resumed(tiny):
     sweep(tiny, lambda job: done())
-    folder.rename("tiny", "Second try")
+    folder.rename(open_folder("tiny"), "Second try")
     assert folder.studies() == ("Second try",)
-    assert len(store.trial_rows("Second try")) == 5
-    again = folder.read_config("Second try")
+    assert len(store.trial_rows(open_folder("Second try"))) == 5
+    again = open_folder("Second try").config()
     assert again.study == "Second try"
     outcome, _ = sweep(with_trials(again, 6), lambda job: done(), resume=True)
     assert outcome.document()["counts"] == {"complete": 6}
     with pytest.raises(StudyError, match="There is a sweep called 'Second try' already. Take another name."):
-        folder.rename("Second try", "Second try")
+        folder.rename(open_folder("Second try"), "Second try")
     with pytest.raises(StudyError, match="'../up' is not a valid study name"):
-        folder.rename("Second try", "../up")
+        folder.rename(open_folder("Second try"), "../up")
 
 
 def test_a_sweep_at_work_is_neither_renamed_nor_deleted(tiny):
-    folder.write_config(tiny)
-    with lease(folder.folder_of("tiny")):
+    open_folder(tiny.study).write_config(tiny)
+    with lease(open_folder("tiny").path):
         with pytest.raises(StudyError, match="'tiny' is run by process .* and can't be renamed now. Stop it first."):
-            folder.rename("tiny", "other")
+            folder.rename(open_folder("tiny"), "other")
         with pytest.raises(StudyError, match="and can't be deleted now. Stop it first."):
-            folder.delete("tiny")
+            folder.delete(open_folder("tiny"))
 
 
 def test_a_deleted_sweep_is_gone_with_its_files(tiny, own_runs):
     sweep(tiny, lambda job: done())
-    folder.delete("tiny")
+    folder.delete(open_folder("tiny"))
     assert folder.studies() == ()
     assert [path.name for path in own_runs.iterdir()] == []
     with pytest.raises(StudyError, match="There is no sweep called 'tiny'. Sweeps here: none yet."):
-        folder.delete("tiny")
+        folder.delete(open_folder("tiny"))
 
 
 def test_what_a_deleted_sweep_leaves_in_a_database_elsewhere_can_be_removed_as_it_says(tiny, tmp_path):
     sweep(tiny, lambda job: done())
-    assert folder.stays("tiny") == ""
+    assert folder.stays(open_folder("tiny")) == ""
     url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     config = tiny.model_copy(update={"study": "away"})
     run(config, Options(storage=url), make_engine=lambda *_: ScriptedEngine(lambda job: done()))
-    words, _, command = folder.stays("away").partition(": ")
+    words, _, command = folder.stays(open_folder("away")).partition(": ")
     assert words == "Its study stays in the database. Remove it there"
-    folder.delete("away")
+    folder.delete(open_folder("away"))
     assert names_of(url) == ["away"]
     subprocess.run([Path(sys.executable).with_name("optuna"), *shlex.split(command)[1:]], check=True)
     assert names_of(url) == []
 
 
 def test_a_sweep_with_a_broken_config_can_be_deleted(tiny, own_runs):
-    folder.write_config(tiny).write_text("study = [")
-    folder.delete("tiny")
+    home = open_folder("tiny")
+    home.write_config(tiny)
+    home.config_file.write_text("study = [")
+    folder.delete(home)
     assert list(own_runs.iterdir()) == []
 
 
@@ -864,11 +871,11 @@ def test_a_trial_that_waits_for_another_attempt_can_be_cancelled(tiny):
 
     def script(job):
         if job["id"] == 0:
-            commands.send("tiny", "cancel", 0, id="c")
+            commands.send(open_folder("tiny"), "cancel", 0, id="c")
             return died()
-        return done() if commands.outcome("tiny", "c") else None
+        return done() if commands.outcome(open_folder("tiny"), "c") else None
 
     outcome, engine = sweep(with_trials(tiny, 3), script)
-    assert commands.outcome("tiny", "c") == "Trial 0 is cancelled."
+    assert commands.outcome(open_folder("tiny"), "c") == "Trial 0 is cancelled."
     assert (outcome.rows[0].state, outcome.rows[0].attempts, engine.cancelled) == ("cancelled", 1, [])
     assert engine.seen.count((0, 1)) == 1 and (0, 2) not in engine.seen

@@ -12,6 +12,7 @@ from poolsearch.cli.main import app
 from poolsearch.config import load, to_toml
 from poolsearch.errors import PoolsearchError
 from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder.folder import open_folder
 from poolsearch.sweep.folder.lease import lease
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.study import store
@@ -57,7 +58,7 @@ def looks(study):
     for words in (["list"], ["status", study], ["status", study, "--json"], ["log", study], ["pause", study]):
         ask(*words)
     try:
-        store.trial_rows(study)
+        store.trial_rows(open_folder(study))
     except PoolsearchError as error:
         assert "\n" not in str(error)
 
@@ -99,15 +100,15 @@ def test_fifty_corruptions_of_a_file_of_the_folder(copy, tiny, name):
     source, answers = random.Random(name), 0
     content = (copy() / name).read_bytes()
     for _ in range(50):
-        (folder.folder_of("tiny") / name).write_bytes(damaged(content, source))
+        (open_folder("tiny").path / name).write_bytes(damaged(content, source))
         looks("tiny")
         answers += ask("status", "tiny").exit_code == 0
     assert 0 < answers
     if name == "options.json":  # a damaged one never lets another study begin
-        before = (folder.folder_of("tiny") / "study.db").read_bytes()
-        (folder.folder_of("tiny") / name).write_bytes(b"{")
+        before = (open_folder("tiny").path / "study.db").read_bytes()
+        (open_folder("tiny").path / name).write_bytes(b"{")
         assert goes_on(tiny) is None
-        assert (folder.folder_of("tiny") / "study.db").read_bytes() == before
+        assert (open_folder("tiny").path / "study.db").read_bytes() == before
     assert ask("delete", "tiny", "--yes").exit_code == 0
     assert folder.studies() == ()
 
@@ -146,12 +147,12 @@ def test_corruptions_of_the_rows_of_a_study(copy, tiny, table, key):
         connection.close()
         assert changed > 0
         with contextlib.suppress(PoolsearchError):
-            store.trial_rows("tiny")
+            store.trial_rows(open_folder("tiny"))
         goes_on(tiny.model_copy(update={"trials": 6}))
 
 
 def test_a_coordinator_puts_aside_what_is_no_command_and_goes_on(tiny):
-    place = folder.folder_of("tiny") / "commands"
+    place = open_folder("tiny").path / "commands"
     sent = []
 
     def script(job):
@@ -160,10 +161,10 @@ def test_a_coordinator_puts_aside_what_is_no_command_and_goes_on(tiny):
                 (place / f"junk{number}.json").write_bytes(junk)
             (place / "folder.json").mkdir()
             (place / "loop.json").symlink_to(place / "loop.json")
-            sent.append(commands.send("tiny", "add", 1))
-        return done() if commands.outcome("tiny", sent[0]) else None
+            sent.append(commands.send(open_folder("tiny"), "add", 1))
+        return done() if commands.outcome(open_folder("tiny"), sent[0]) else None
 
-    folder.write_config(tiny)
+    open_folder(tiny.study).write_config(tiny)
     place.mkdir(parents=True)
     outcome = run(tiny, or_start=True, make_engine=lambda *_: ScriptedEngine(script))
     assert outcome.status.state == "done"
@@ -174,21 +175,21 @@ def test_a_coordinator_puts_aside_what_is_no_command_and_goes_on(tiny):
 def test_a_command_whose_answer_finds_no_space_is_carried_out_once(tiny, monkeypatch):
     from poolsearch import files
 
-    folder.write_config(tiny)
-    with lease(folder.folder_of("tiny")):
+    open_folder(tiny.study).write_config(tiny)
+    with lease(open_folder("tiny").path):
         from poolsearch.records.sweep import SweepStatus
 
-        folder.write_status(SweepStatus("tiny", "running", 5))
-        sent = commands.send("tiny", "pause")
-        (command,) = commands.pending("tiny")
+        open_folder("tiny").write_status(SweepStatus("tiny", "running", 5))
+        sent = commands.send(open_folder("tiny"), "pause")
+        (command,) = commands.pending(open_folder("tiny"))
 
         def full(*_, **__):
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(files, "replace", full)
-        commands.finish("tiny", command, "Paused.")
-        assert commands.pending("tiny") == []
-        assert "Carried out." in str(commands.outcome("tiny", sent))
+        commands.finish(open_folder("tiny"), command, "Paused.")
+        assert commands.pending(open_folder("tiny")) == []
+        assert "Carried out." in str(commands.outcome(open_folder("tiny"), sent))
 
 
 def test_two_hundred_corruptions_of_a_config(tiny, tmp_path):

@@ -15,8 +15,7 @@ import pytest
 
 from poolsearch.config import Limits, parse
 from poolsearch.sweep.engines.local import LocalEngine
-from poolsearch.sweep.folder import folder
-from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.study import store
 from tests.conftest import TINY
@@ -87,7 +86,7 @@ def killed_ten_times(config, runs, seed):
     for _ in range(10):
         time.sleep(instants.uniform(2, 5))
         assert process.poll() is None, "it was over before the tenth kill"
-        wait_until(lambda: folder.read_status(config.study).running or process.poll() is not None)  # not only imports
+        wait_until(lambda: open_folder(config.study).status().running or process.poll() is not None)  # not only imports
         kill([instants.choice(of(runs, WORKER))])
     return process.wait(600)
 
@@ -97,7 +96,7 @@ def test_ten_kills_of_a_random_worker_cost_none_of_24_trials(hundred, own_runs):
     config = longer(hundred, 200).model_copy(update={"trials": 24, "limits": Limits()})  # some two seconds a trial
     assert killed_ten_times(config, own_runs, 0) == 0
     whole(config, own_runs)
-    assert folder.read_status("hundred").state == "done"
+    assert open_folder("hundred").status().state == "done"
     assert sum(trial.user_attrs.get("kills", 0) for trial in trials(own_runs, "hundred")) >= 1  # not only idle ones
     nobody_is_left(own_runs)
 
@@ -324,7 +323,7 @@ def test_workers_that_cannot_start_end_the_sweep_with_a_sentence(hundred):
     )
     assert outcome.status.state == "failed"
     assert outcome.status.message.startswith("The workers end as soon as they start. The log says why: ")
-    assert "No module named tests.sweep.no_such_worker" in (folder.folder_of("hundred") / "log.txt").read_text()
+    assert "No module named tests.sweep.no_such_worker" in (open_folder("hundred").path / "log.txt").read_text()
 
 
 def test_timed_sections_on_one_device_never_overlap(hundred, own_runs):
@@ -377,4 +376,4 @@ def test_two_sweeps_take_turns(hundred, own_runs):
     assert two.returncode == 0
     assert "Waits for 'first' to end." in err
     assert one.wait(10) == 0
-    assert [row.state for row in store.trial_rows("second")] == ["complete"] * 3
+    assert [row.state for row in store.trial_rows(open_folder("second"))] == ["complete"] * 3

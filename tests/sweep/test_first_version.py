@@ -7,7 +7,7 @@ import pytest
 
 from poolsearch.config import load
 from poolsearch.modelfiles import checkpoint
-from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import open_folder
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.study import store
 from tests.sweep.scripted import ScriptedEngine, done
@@ -29,27 +29,27 @@ def test_a_config_of_the_first_version_opens(study):
 
 
 def test_a_failed_trial_says_why_in_todays_words(kept):
-    rows = store.trial_rows("one-failed")
+    rows = store.trial_rows(open_folder("one-failed"))
     assert [row.state for row in rows] == ["complete", "failed", "complete"]
     assert (rows[1].kind, rows[1].reason) == ("non_finite", "The training loss was nan in epoch 1.")
     assert [row.accuracy for row in rows] == [0.2, None, 0.075]
 
 
 def test_a_renamed_sweep_finds_its_study_under_the_old_name(kept):
-    assert folder.read_options("renamed").name == "before-renaming"
-    assert [row.state for row in store.trial_rows("renamed")] == ["complete"] * 3
+    assert open_folder("renamed").options().name == "before-renaming"
+    assert [row.state for row in store.trial_rows(open_folder("renamed"))] == ["complete"] * 3
 
 
 def test_a_sweep_by_loss_has_its_front(kept):
-    assert folder.read_config("loss").objectives == ("loss", "latency_ms")
-    rows = store.trial_rows("loss")
+    assert open_folder("loss").config().objectives == ("loss", "latency_ms")
+    rows = store.trial_rows(open_folder("loss"))
     assert min(row.loss for row in rows) in [row.loss for row in rows if row.on_front]
 
 
 @pytest.mark.parametrize("study", SWEEPS)
 def test_a_sweep_of_the_first_version_is_resumed(kept, study):
-    assert folder.read_status(study).state == "done"
-    config = folder.read_config(study).model_copy(update={"trials": 4})
+    assert open_folder(study).status().state == "done"
+    config = open_folder(study).config().model_copy(update={"trials": 4})
     outcome = run(config, resume=True, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
     assert outcome.status.state == "done"
     assert outcome.rows[3].state == "complete"
@@ -58,5 +58,5 @@ def test_a_sweep_of_the_first_version_is_resumed(kept, study):
 @pytest.mark.parametrize("number", range(3))
 def test_weights_of_the_first_version_open(kept, number):
     found = checkpoint.load(KEPT / "checkpoints" / f"{number}.safetensors")
-    assert found.plan == store.find_trial("renamed", number).plan
+    assert found.plan == store.find_trial(open_folder("renamed"), number).plan
     assert found.classes == 10

@@ -28,12 +28,12 @@ from poolsearch.cli import run as cli_run
 from poolsearch.cli.command import refusing
 from poolsearch.config import to_toml
 from poolsearch.errors import BusyError, StudyError
-from poolsearch.sweep.folder import folder
-from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.search.space import space_of
 from poolsearch.sweep.study import patience, storage, store
 from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study.storage import located
 from tests.ports import free_port
 from tests.sweep.processes import wait_until
 from tests.sweep.scripted import ScriptedEngine, done
@@ -198,9 +198,9 @@ def strike(process, server, blows, source):
     told = 0
     for blow in blows:
         # after two more trials, so that no trial is hit three times: then it would fail, as it should
-        wait_until(lambda: folder.read_status("tiny").complete >= told + 2 or process.poll() is not None)  # noqa: B023
+        wait_until(lambda: open_folder("tiny").status().complete >= told + 2 or process.poll() is not None)  # noqa: B023
         time.sleep(source.uniform(0, 0.3))
-        told = folder.read_status("tiny").complete
+        told = open_folder("tiny").status().complete
         assert process.poll() is None, "it was over before all of that was done to it"
         if blow == "kill":
             workers_of(process)[0].kill()
@@ -236,7 +236,7 @@ def test_sixty_trials_through_ten_killed_workers_and_five_restarts(
 def test_a_second_coordinator_elsewhere_exits_with_75(tmp_path, start, wide, own_runs, database):
     slow = wide.model_copy(update={"training": wide.training.model_copy(update={"epochs": 900})})
     first = start(slow, own_runs, "--storage", database, "--workers", "1")
-    wait_until(lambda: folder.read_status("tiny").running)
+    wait_until(lambda: open_folder("tiny").status().running)
     second = start(slow, tmp_path / "elsewhere", "--storage", database, "--resume")
     out, err = second.communicate(timeout=600)
     assert (second.returncode, out) == (75, "")
@@ -253,7 +253,7 @@ def opened(config, url, runs=None, monkeypatch=None):
     """Open the study as a coordinator does; with `runs`, as one on another machine."""
     if runs:
         monkeypatch.setenv("POOLSEARCH_RUNS", str(runs))
-    return Ledger(config, Options(storage=url))
+    return Ledger(located(open_folder(config.study), Options(storage=url)), config)
 
 
 def a_trial(plan):
@@ -341,18 +341,18 @@ def test_figures_wait_on_the_disk_for_a_server_that_is_gone_for_good(wide, serve
         server.start()
     assert (outcome.status.state, outcome.rows) == ("failed", ())  # nor could the trials be read at the end
     assert ("paused", patience.GONE) in [(status.state, status.message) for status in said]
-    status = folder.read_status("tiny")
+    status = open_folder("tiny").status()
     assert status.state == "failed"
     assert status.message.startswith(f"The storage '{database}' can't be used any more: ")
     assert status.message.endswith("figures that it could not take wait in the sweep's folder.")
-    assert sorted(path.name for path in folder.result_file("tiny", 0).parent.iterdir()) == ["2.json", "3.json"]
+    assert sorted(path.name for path in open_folder("tiny").result_file(0).parent.iterdir()) == ["2.json", "3.json"]
 
     second = ScriptedEngine(lambda job: done(accuracy=job["id"] / 10))
     outcome = run(config, resume=True, make_engine=lambda *_: second)
     assert outcome.status.state == "done"
     assert sorted(first.seen + second.seen) == [(number, 1) for number in range(8)]  # nothing was trained twice
     assert [row.accuracy for row in outcome.rows] == [number / 10 for number in range(8)]
-    assert list(folder.result_file("tiny", 0).parent.iterdir()) == []
+    assert list(open_folder("tiny").result_file(0).parent.iterdir()) == []
     whole(database, 8)
 
 
@@ -434,7 +434,7 @@ def test_a_page_reads_what_optuna_reads_and_says_when_the_server_is_down(wide, s
     said = {2: {"event": "failed", "kind": "memory", "reason": "Out of memory."}}
     engine = ScriptedEngine(lambda job: said.get(job["id"], done(accuracy=job["id"] / 10, ms=1 + job["id"])))
     run(config, Options(storage=database), make_engine=lambda *_: engine)
-    reader = store.Reader("tiny")
+    reader = store.Reader(located(open_folder("tiny")))
     rows = reader.rows()
     found = as_optuna_reads(database)
     assert [(row.number, row.state, str(row.plan)) for row in rows] == [
@@ -449,17 +449,17 @@ def test_a_page_reads_what_optuna_reads_and_says_when_the_server_is_down(wide, s
         reader.rows()
     assert "\n" not in str(raised.value)
     with pytest.raises(StudyError, match="Connection refused"):
-        store.Reader("tiny")
+        store.Reader(located(open_folder("tiny")))
     server.start()
     assert reader.rows() == rows
     reader.close()
 
 
 def test_a_database_without_studies_is_one_sentence(tiny, database):
-    folder.write_config(tiny)
-    folder.write_options("tiny", Options(storage=database))
+    open_folder(tiny.study).write_config(tiny)
+    open_folder("tiny").write_options(Options(storage=database))
     with pytest.raises(StudyError, match=re.escape(f"There is no study called 'tiny' in the storage '{database}'.")):
-        store.Reader("tiny")
+        store.Reader(located(open_folder("tiny")))
 
 
 def test_a_full_disk_of_the_server_is_told_as_one():

@@ -6,7 +6,7 @@ from poolsearch.config import parse, to_toml
 from poolsearch.errors import EngineError, PoolsearchError, StudyError
 from poolsearch.records.sweep import SweepStatus
 from poolsearch.sweep.folder import folder
-from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.running import launch
 from poolsearch.sweep.running.preflight import merged
 from poolsearch.sweep.running.run import run
@@ -86,13 +86,13 @@ def test_a_budget_below_what_is_there_is_said(tiny):
     ],
 )
 def test_a_refusal_uses_up_no_name(tiny, own_runs, options, sentence, monkeypatch):
-    monkeypatch.setattr(launch, "_spawn", lambda config, words: None)
+    monkeypatch.setattr(launch, "_spawn", lambda home, config, flags: None)
     with pytest.raises(PoolsearchError, match=sentence):
         launch.start(tiny, options)
     with pytest.raises(PoolsearchError, match=sentence):
         run(tiny, options)
     assert list(own_runs.iterdir()) == []
-    assert launch.start(tiny, Options()) == "tiny"
+    assert launch.start(tiny, Options()) == open_folder("tiny")
 
 
 def test_a_config_that_cannot_be_and_a_place_without_workers_leave_nothing(tiny, own_runs):
@@ -120,24 +120,24 @@ def test_a_seed_is_one_that_every_generator_takes(tiny):
 
 
 def test_a_sweep_that_was_refused_in_the_background_says_why_and_its_name_is_free(tiny, monkeypatch):
-    monkeypatch.setattr(launch, "_spawn", lambda config, words: None)
+    monkeypatch.setattr(launch, "_spawn", lambda home, config, flags: None)
     launch.start(tiny, Options())
-    folder.write_status(SweepStatus("tiny", "starting", 5))
+    open_folder("tiny").write_status(SweepStatus("tiny", "starting", 5))
 
     def no_cluster(*_):
         raise EngineError("No Ray cluster answers.")
 
     with pytest.raises(EngineError):
         run(tiny, make_engine=no_cluster)
-    status = folder.read_status("tiny")
+    status = open_folder("tiny").status()
     assert (status.state, status.message) == ("failed", "No Ray cluster answers.")
     other = tiny.model_copy(update={"seed": 7})
-    assert launch.start(other, Options()) == "tiny"
-    assert folder.read_config("tiny").seed == 7
+    assert launch.start(other, Options()) == open_folder("tiny")
+    assert open_folder("tiny").config().seed == 7
 
 
 def test_a_study_that_has_begun_keeps_its_name(tiny, monkeypatch):
-    monkeypatch.setattr(launch, "_spawn", lambda config, words: None)
+    monkeypatch.setattr(launch, "_spawn", lambda home, config, flags: None)
     sweep(tiny)
     with pytest.raises(StudyError, match="There is a sweep called 'tiny' already. Take another name."):
         launch.start(tiny, Options())
@@ -153,15 +153,15 @@ def test_a_study_that_has_begun_keeps_its_name(tiny, monkeypatch):
 )
 def test_a_damaged_options_file_is_an_error_and_nothing_begins_anew(tiny, content):
     sweep(tiny)
-    folder.rename("tiny", "spring")
-    path = folder.folder_of("spring") / "options.json"
+    folder.rename(open_folder("tiny"), "spring")
+    path = open_folder("spring").path / "options.json"
     path.write_text(content)
     config = tiny.model_copy(update={"study": "spring"})
     for look in (
         lambda: sweep(config, resume=True),
         lambda: sweep(config, or_start=True),
-        lambda: store.trial_rows("spring"),
-        lambda: folder.rename("spring", "summer"),
+        lambda: store.trial_rows(open_folder("spring")),
+        lambda: folder.rename(open_folder("spring"), "summer"),
     ):
         with pytest.raises(StudyError) as refused:
             look()
@@ -174,16 +174,16 @@ def test_a_damaged_options_file_is_an_error_and_nothing_begins_anew(tiny, conten
 
 def test_a_renamed_sweep_whose_options_are_lost_goes_on_with_its_own_study(tiny):
     rows = sweep(tiny).rows
-    folder.rename("tiny", "spring")
-    (folder.folder_of("spring") / "options.json").unlink()
+    folder.rename(open_folder("tiny"), "spring")
+    (open_folder("spring").path / "options.json").unlink()
     config = tiny.model_copy(update={"study": "spring", "trials": 6})
-    assert store.trial_rows("spring") == rows
+    assert store.trial_rows(open_folder("spring")) == rows
     assert len(sweep(config, resume=True).rows) == 6
 
 
 def test_a_sweep_whose_study_is_elsewhere_and_not_known_where_does_not_begin_anew(tiny, tmp_path):
-    options = merged("tiny", storage=f"sqlite:///{tmp_path}/study.db")
+    options = merged(open_folder("tiny"), storage=f"sqlite:///{tmp_path}/study.db")
     run(tiny, options, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
-    (folder.folder_of("tiny") / "options.json").unlink()
+    (open_folder("tiny").path / "options.json").unlink()
     with pytest.raises(StudyError, match=r"options.json' is missing. It says where the study of 'tiny' is kept"):
         sweep(tiny, resume=True)

@@ -11,12 +11,13 @@ from poolsearch import files
 from poolsearch.config import parse, to_toml
 from poolsearch.errors import StudyError
 from poolsearch.sweep.folder import folder
-from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.running.preflight import merged
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.search.front import directions
 from poolsearch.sweep.study import patience, storage, store
 from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study.storage import located
 from tests.sweep.scripted import ScriptedEngine, done
 
 
@@ -60,21 +61,21 @@ def test_a_sweep_lands_where_it_is_asked_to_whatever_the_folder_is_called(tiny, 
     """By POOLSEARCH_RUNS, and by --storage; and nowhere else."""
     monkeypatch.setenv("POOLSEARCH_RUNS", str(tmp_path / place / "runs"))
     elsewhere = tmp_path / place / "other study.db"
-    for options in (Options(), merged("tiny", storage=storage.sqlite_url(elsewhere).render_as_string())):
+    for options in (Options(), merged(open_folder("tiny"), storage=storage.sqlite_url(elsewhere).render_as_string())):
         outcome = run(tiny, options, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
         assert outcome.document()["counts"] == {"complete": 5}
         assert as_optuna("tiny", outcome.storage).trials[4].state.name == "COMPLETE"
-        folder.delete("tiny")
+        folder.delete(open_folder("tiny"))
     assert elsewhere.exists()
     assert [path.name for path in tmp_path.iterdir()] == [place]
 
 
 def test_a_storage_is_the_same_file_from_every_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    wanted = merged("tiny", storage="sqlite:///study.db").storage
+    wanted = merged(open_folder("tiny"), storage="sqlite:///study.db").storage
     assert wanted == f"sqlite:///{tmp_path}/study.db"
     with pytest.raises(StudyError, match="Unknown storage 'mysql'"):
-        merged("tiny", storage="mysql://u@h/d")
+        merged(open_folder("tiny"), storage="mysql://u@h/d")
 
 
 NAMES = ["übung 1", "プーリング", "पूलिंग", "2024", "語" * 64]
@@ -86,20 +87,20 @@ def test_a_study_is_called_what_its_makers_call_it_in_any_script(tiny, name):
     assert config.study == name
     run(config, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
     assert folder.studies() == (name,)
-    assert len(store.trial_rows(name)) == 5
+    assert len(store.trial_rows(open_folder(name))) == 5
 
 
 def test_two_spellings_that_look_alike_are_one_study(tiny):
     composed, decomposed = "\u00e4", "a\u0308"
-    folder.write_config(parse(to_toml(tiny), (f"study={decomposed}",)))
+    open_folder(decomposed).write_config(parse(to_toml(tiny), (f"study={decomposed}",)))
     assert folder.studies() == (composed,)
-    assert folder.read_config(decomposed).study == composed
-    assert folder.folder_of(decomposed) == folder.folder_of(composed)
+    assert open_folder(decomposed).config().study == composed
+    assert open_folder(decomposed).path == open_folder(composed).path
 
 
 def test_a_name_that_no_file_system_holds_is_refused():
     with pytest.raises(StudyError, match="is not a valid study name"):
-        folder.folder_of("𐍈" * 64)  # 256 bytes
+        open_folder("𐍈" * 64)  # 256 bytes
 
 
 def another_program(path):
@@ -142,17 +143,17 @@ BROKEN = {
 def test_a_broken_database_is_said_in_a_sentence_and_left_as_it_is(tiny, tmp_path, fault):
     make, sentence = BROKEN[fault]
     content = make(tmp_path / "made.db")
-    file = folder.folder_of("tiny") / "study.db"
+    file = open_folder("tiny").path / "study.db"
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
-    folder.write_config(tiny)
+    open_folder(tiny.study).write_config(tiny)
     engine = ScriptedEngine(lambda job: done())
     for resume in (False, True):
         with pytest.raises(StudyError) as refused:
             run(tiny, resume=resume, make_engine=lambda *_: engine)
         assert sentence in str(refused.value)
     with pytest.raises(StudyError):
-        store.Reader("tiny")
+        store.Reader(located(open_folder("tiny")))
     assert file.read_bytes() == content
     assert engine.seen == []
 
@@ -180,7 +181,7 @@ def test_a_network_file_system_is_refused(tiny, monkeypatch, own_runs):
     monkeypatch.setattr("psutil.disk_partitions", lambda all: [mount("/", "ext4"), mount(str(own_runs), "nfs4")])
     with pytest.raises(StudyError, match="is on a network file system [(]nfs4[)], where SQLite loses data when two"):
         run(tiny, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
-    assert not (folder.folder_of("tiny") / "study.db").exists()
+    assert not (open_folder("tiny").path / "study.db").exists()
     monkeypatch.setattr("psutil.disk_partitions", lambda all: [mount("/", "nfs4"), mount(str(own_runs), "ext4")])
     assert files.network_share(own_runs) == ""
 
@@ -225,7 +226,7 @@ def test_a_trial_whose_answer_was_lost_is_not_added_twice(tiny, monkeypatch):
     outcome = run(tiny, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
     assert faults == [0]
     assert outcome.document()["counts"] == {"complete": 5}
-    with sqlite3.connect(folder.folder_of("tiny") / "study.db") as connection:  # a reader has one row for each number
+    with sqlite3.connect(open_folder("tiny").path / "study.db") as connection:  # a reader has one row for each number
         kept = connection.execute("select number, state from trials order by trial_id").fetchall()
         plans = connection.execute("select value_json from trial_user_attributes where key = 'plan'").fetchall()
     connection.close()
@@ -234,7 +235,7 @@ def test_a_trial_whose_answer_was_lost_is_not_added_twice(tiny, monkeypatch):
 
 
 def test_a_study_whose_making_was_cut_off_is_made_whole(tiny):
-    made = Ledger(tiny, Options())
+    made = Ledger(located(open_folder(tiny.study), Options()), tiny)
     made._storage.delete_study(made._id)
     made._storage.create_new_study(_ways(tiny), "tiny")
     made.close()

@@ -17,8 +17,8 @@ from poolsearch.errors import BusyError, PoolsearchError, StudyError
 from poolsearch.modelfiles import checkpoint
 from poolsearch.plan import Plan
 from poolsearch.records.sweep import SweepStatus, TrialRow
-from poolsearch.sweep.folder import commands, folder
-from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder import commands
+from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.folder.lease import lease
 from poolsearch.sweep.running import launch
 from poolsearch.sweep.running.run import run
@@ -55,7 +55,7 @@ def command(*words, runs):
 
 def by_optuna(study):
     """The study as Optuna itself reads it."""
-    return as_optuna(study, f"sqlite:///{folder.folder_of(study) / 'study.db'}")
+    return as_optuna(study, f"sqlite:///{open_folder(study).path / 'study.db'}")
 
 
 # ------------------------------------------------------------------------------------------------------------ front
@@ -127,7 +127,7 @@ def test_a_sweep_ends_with_distinct_plans_a_front_and_the_published_network(done
     assert all(Plan.parse(point["plan"]) for point in document["front"])
     study = by_optuna("tiny")
     assert len(study.user_attrs["latency"]) == 5  # all timed together at the end
-    assert folder.read_status("tiny").state == "done"
+    assert open_folder("tiny").status().state == "done"
 
 
 def test_the_winner_is_in_hand_again_with_its_weights(done):
@@ -135,9 +135,9 @@ def test_the_winner_is_in_hand_again_with_its_weights(done):
     from poolsearch.training import evaluate
 
     row = front(done.rows)[0]
-    saved = checkpoint.load(folder.weights_file("tiny", row.number))
+    saved = checkpoint.load(open_folder("tiny").weights_file(row.number))
     assert saved.plan == row.plan
-    config = folder.read_config("tiny")
+    config = open_folder("tiny").config()
     data = datasets.load(config.data, row.plan.size, config.clutter)
     accuracy, loss = evaluate(saved.network(), data.validation)
     assert accuracy == pytest.approx(row.accuracy)
@@ -153,7 +153,7 @@ def test_a_space_smaller_than_the_sweep_ends_when_it_is_exhausted(tiny):
 def test_a_stopped_sweep_goes_on_where_it_was(tiny):
     def stop_after_two(status: SweepStatus) -> None:
         if status.complete == 2 and status.state == "running":
-            commands.send("tiny", "stop")
+            commands.send(open_folder("tiny"), "stop")
 
     first = run(tiny, Options(workers=1), on_change=stop_after_two)
     assert first.status.state == "stopped"
@@ -169,7 +169,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(tiny):
 
 
 def test_a_study_of_the_same_name_is_not_touched(done, tiny):
-    file = folder.folder_of("tiny") / "study.db"
+    file = open_folder("tiny").path / "study.db"
     before = file.read_bytes()
     with pytest.raises(StudyError, match="'tiny' is there already with 5 trials done. Continue it with --resume"):
         run(tiny, Options(workers=1))
@@ -182,7 +182,7 @@ def test_a_study_of_the_same_name_is_not_touched(done, tiny):
 
 def test_a_second_coordinator_is_told_who_holds_the_study(tiny):
     with (
-        lease(folder.folder_of("tiny")),
+        lease(open_folder("tiny").path),
         pytest.raises(BusyError, match=f"'tiny' is run by process {os.getpid()} on .* already"),
     ):
         run(tiny, Options(workers=1))
@@ -283,28 +283,28 @@ def test_the_script_refuses_in_one_sentence(words, message, tmp_path):
 def test_a_study_name_cannot_leave_the_runs_folder():
     for name in ("a ", "../up", "a/b", "", "..", "x" * 65):
         with pytest.raises(StudyError, match="is not a valid study name"):
-            folder.folder_of(name)
+            open_folder(name)
 
 
 def test_a_sweep_whose_process_is_gone_is_lost_whatever_the_clock_says(tiny):
-    folder.write_config(tiny)
-    with lease(folder.folder_of("tiny")):
-        folder.write_status(SweepStatus("tiny", "running", 5))
-        old = folder.folder_of("tiny") / "status.json"
+    open_folder(tiny.study).write_config(tiny)
+    with lease(open_folder("tiny").path):
+        open_folder("tiny").write_status(SweepStatus("tiny", "running", 5))
+        old = open_folder("tiny").path / "status.json"
         old.write_text(
             old.read_text().replace('"written": ', '"written": 1e9, "_": ').replace(', "_":', ', "silent_s":')
         )
-        assert folder.read_status("tiny").state == "running"  # asleep, as a laptop with its lid closed
-        assert folder.read_status("tiny").silent_s > 1e6
-    lost = folder.read_status("tiny")
+        assert open_folder("tiny").status().state == "running"  # asleep, as a laptop with its lid closed
+        assert open_folder("tiny").status().silent_s > 1e6
+    lost = open_folder("tiny").status()
     assert (lost.state, lost.message) == ("lost", "Its process is gone. It can be resumed.")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"written": 1, "running": [[3, "smallnet/1x12x12"]]}'])
 def test_a_status_that_is_not_ours_is_that_of_a_sweep_at_rest(tiny, text):
-    folder.write_config(tiny)
-    (folder.folder_of("tiny") / "status.json").write_text(text)
-    assert folder.read_status("tiny") == SweepStatus("tiny", "stopped", 0)
+    open_folder(tiny.study).write_config(tiny)
+    (open_folder("tiny").path / "status.json").write_text(text)
+    assert open_folder("tiny").status() == SweepStatus("tiny", "stopped", 0)
 
 
 def test_the_estimate_is_a_guess_before_anything_was_measured(tiny):
@@ -314,9 +314,9 @@ def test_the_estimate_is_a_guess_before_anything_was_measured(tiny):
 
 
 def test_the_estimate_comes_from_earlier_trials(done):
-    measured = launch.estimate(folder.read_config("tiny"))
+    measured = launch.estimate(open_folder("tiny").config())
     assert measured.source == "from 5 trials of 'tiny'"
     assert measured.trials == 5
     assert launch._START_S < measured.seconds < 60
-    in_an_hour = launch.estimate(folder.read_config("tiny").model_copy(update={"trials": 100, "minutes": 60.0}))
+    in_an_hour = launch.estimate(open_folder("tiny").config().model_copy(update={"trials": 100, "minutes": 60.0}))
     assert in_an_hour.trials == 8  # all Plans of the space

@@ -13,7 +13,7 @@ from poolsearch.errors import PoolsearchError
 from poolsearch.sweep.engines import device_lock
 from poolsearch.sweep.engines.device_lock import device_alone
 from poolsearch.sweep.engines.local import LocalEngine
-from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import open_folder
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.study import storage
 from tests.sweep.processes import ROOT, wait_until
@@ -97,7 +97,7 @@ def test_a_worker_that_nobody_hears_ends_without_a_word():
 
 
 def test_drafts_of_processes_that_are_gone_are_removed_and_no_others(tiny):
-    home = folder.folder_of("tiny")
+    home = open_folder("tiny").path
     (home / "weights").mkdir(parents=True)
     dead = [
         f"study.db.{FREE.pid}.tmp", f"study.db.{FREE.pid}.tmp-wal", f"study.db.{FREE.pid}.tmp-journal",

@@ -17,9 +17,9 @@ from poolsearch.measure import activations
 from poolsearch.plan import Plan
 from poolsearch.records.network import Array, Histogram
 from poolsearch.records.sweep import TrialRow
-from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import SweepFolder
 from poolsearch.sweep.study import store
-from poolsearch.sweep.study.storage import sqlite_file
+from poolsearch.sweep.study.storage import located
 
 
 def maps_of(plan: str, picture: str, site: str, weights: Path | None) -> Array:
@@ -67,31 +67,31 @@ def histograms_of(requests: tuple[tuple[str, str, str, Path | None], ...]) -> tu
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, on_release=lambda kept: kept[0].close())
-def _reader(study: str, stamp: tuple[int, ...]) -> tuple[store.Reader, Lock]:
+def _reader(home: SweepFolder, stamp: tuple[int, ...]) -> tuple[store.Reader, Lock]:
     """Return an opened study and its lock, kept: opening one costs 100 times what reading on in it does."""
-    return store.Reader(study), Lock()
+    home.config()  # a config that can't be read is refused as such
+    return store.Reader(located(home)), Lock()
 
 
-def rows_of(study: str) -> tuple[TrialRow, ...]:
+def rows_of(home: SweepFolder) -> tuple[TrialRow, ...]:
     """Return the trials of a sweep as they are now; none while its study is not there yet. Raises PoolsearchError."""
-    stamp = _stamp(study)
+    stamp = _stamp(home)
     if stamp is None:
         return ()
-    alive = folder.read_status(study).alive
-    reader, lock = _reader(study, stamp)
+    alive = home.status().alive
+    reader, lock = _reader(home, stamp)
     with lock:  # every visitor's page runs in a thread of its own
         return reader.rows(alive)
 
 
-def _stamp(study: str) -> tuple[int, ...] | None:
+def _stamp(home: SweepFolder) -> tuple[int, ...] | None:
     """Return what changes when a sweep was deleted, renamed or made anew under a name; None before it has a study.
 
     A file system gives an inode again at once, so the time of the config is part of it.
     """
-    place = folder.folder_of(study)
     try:
-        stamp = ((place / "config.toml").stat().st_mtime_ns,)
-        path = sqlite_file(store.url_of(study))
+        stamp = (home.config_file.stat().st_mtime_ns,)
+        path = located(home).file
         return stamp if path is None else (*stamp, path.stat().st_ino)
     except FileNotFoundError:
         return None

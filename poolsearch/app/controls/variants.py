@@ -103,13 +103,14 @@ def _weights(origin: str, plan: Plan) -> tuple[Path | None, str]:
     if study not in folder.studies():
         return None, links.unknown("sweep", study, folder.studies())
     try:
-        rows = rows_of(study)
+        home = folder.open_folder(study)
+        rows = rows_of(home)
     except PoolsearchError as error:
         return None, str(error)
     row = next((row for row in rows if str(row.number) == number), None)
     if row is None:
         return None, links.unknown("trial", number, [row.number for row in rows])
-    path = folder.weights_file(study, row.number)
+    path = home.weights_file(row.number)
     if row.plan != plan:
         return None, f"That trial trained another Plan: {row.plan}."
     return (path, "") if path.exists() else (None, "Its weights were not kept.")

@@ -11,7 +11,6 @@ from poolsearch.app.controls.cached import rows_of
 from poolsearch.app.controls.plain import as_text
 from poolsearch.app.controls.variants import open_as
 from poolsearch.app.views.sweeps.view import choose_sweep
-from poolsearch.app.views.sweeps.watch import is_alive
 from poolsearch.errors import PoolsearchError
 from poolsearch.objectives import OBJECTIVES, USUAL
 from poolsearch.plan import Plan
@@ -19,10 +18,11 @@ from poolsearch.plan.kinds import KINDS
 from poolsearch.records.sweep import TrialRow
 from poolsearch.surgery import find_sites
 from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import SweepFolder
 from poolsearch.units import duration
 
 
-def sweep_picker() -> str | None:
+def sweep_picker() -> SweepFolder | None:
     """Return the sweep chosen in the sidebar, or None when there is none."""
     return choose_sweep(folder.studies(), _close)
 
@@ -31,15 +31,15 @@ def _close() -> None:
     st.query_params.pop("trial", None)
 
 
-def refresh(study: str) -> str | None:
+def refresh(home: SweepFolder) -> str | None:
     """Return how often the page looks again: every 2 s while the sweep runs, never after."""
-    return "2s" if is_alive(study) else None
+    return "2s" if home.status().alive else None
 
 
-def rows_and_words(study: str) -> tuple[tuple[TrialRow, ...], str, tuple[str, ...]]:
+def rows_and_words(home: SweepFolder) -> tuple[tuple[TrialRow, ...], str, tuple[str, ...]]:
     """Return the trials of a sweep, how the picture came about in words (or why there is none), and its objectives."""
     try:
-        rows, config = rows_of(study), folder.read_config(study)
+        rows, config = rows_of(home), home.config()
     except PoolsearchError as error:
         return (), as_text(str(error)), USUAL
     done = [row for row in rows if row.state == "complete"]
@@ -75,7 +75,7 @@ def picked() -> None:
         st.query_params["trial"] = str(data[0] if isinstance(data, list | tuple) else data)
 
 
-def trial(study: str, row: TrialRow, rows: Sequence[TrialRow], objectives: Sequence[str] = USUAL) -> None:
+def trial(home: SweepFolder, row: TrialRow, rows: Sequence[TrialRow], objectives: Sequence[str] = USUAL) -> None:
     """Draw one trial: what stands where, what came out, and the ways to have it in hand."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(f"Trial {row.number}", width="content", anchor=False)
@@ -102,10 +102,10 @@ def trial(study: str, row: TrialRow, rows: Sequence[TrialRow], objectives: Seque
     beside = st.container(horizontal=True, gap="small", vertical_alignment="center")
     for letter in ("a", "b"):
         with beside.container(key=f"open-{letter}", width="content"):
-            open_as(letter, row, study, published)
-    path = folder.weights_file(study, row.number)
+            open_as(letter, row, home.study, published)
+    path = home.weights_file(row.number)
     if path.exists():
-        name = f"{study}-{row.number}.safetensors"
+        name = f"{home.study}-{row.number}.safetensors"
         words = "The trained weights; poolsearch.modelfiles.checkpoint.load opens them."
         beside.download_button("Weights", path.read_bytes, name, key="weights", help=words, on_click="ignore")
     st.code(str(row.plan), language=None, wrap_lines=True)

@@ -18,8 +18,7 @@ from typing import Literal, get_args
 from poolsearch import files
 from poolsearch.config import TRIALS_MOST
 from poolsearch.errors import PoolsearchError, StudyError, unknown
-from poolsearch.sweep.folder.folder import folder_of, read_status
-from poolsearch.sweep.folder.lease import holder
+from poolsearch.sweep.folder.folder import SweepFolder
 
 Do = Literal["pause", "resume", "stop", "cancel", "add", "extend", "workers", "retry"]
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -34,33 +33,33 @@ class Command:
     number: int = 0
 
 
-def send(study: str, do: str, number: int = 0, id: str = "") -> str:
+def send(home: SweepFolder, do: str, number: int = 0, id: str = "") -> str:
     """Return the id of a command that the sweep's coordinator will read within a second.
 
     Raises PoolsearchError for a command that can't be, StudyError when no coordinator is at work.
     """
     command = checked(do, number, id)
-    folder = _folder(study)
-    if outcome(study, command.id) is not None or (folder / f"{command.id}.json").exists():
+    path = home.commands / f"{command.id}.json"
+    if outcome(home, command.id) is not None or path.exists():
         return command.id
-    status = read_status(study)
+    status = home.status()
     if not status.alive:
         raise StudyError(
-            f"The sweep '{study}' is not at work ({status.state}): nothing there can {_WORDS[command.do]}."
+            f"The sweep '{home.study}' is not at work ({status.state}): nothing there can {_WORDS[command.do]}."
         )
     try:
-        _folders(study)
-        files.replace(folder / f"{command.id}.json", json.dumps(asdict(command)))
+        _make_folders(home)
+        files.replace(path, json.dumps(asdict(command)))
     except OSError as error:
-        raise StudyError(_unwritten(study, command, error)) from None
+        raise StudyError(_unwritten(home, command, error)) from None
     return command.id
 
 
-def _unwritten(study: str, command: Command, error: OSError) -> str:
+def _unwritten(home: SweepFolder, command: Command, error: OSError) -> str:
     """Say that a command could not be written, and what reaches the coordinator without a file."""
-    words = f"The command can't be written into '{_folder(study)}': {error.strerror}. "
+    words = f"The command can't be written into '{home.commands}': {error.strerror}. "
     words += "Free some space and send it again." if files.is_full(error) else "Nothing was changed."
-    who = holder(folder_of(study)) or ""
+    who = home.holder() or ""
     if command.do == "stop" and (process := re.match(r"process (\d+) on", who)):
         words += f" Without a file: kill {process[1]} ({who}) stops it just so."
     return words
@@ -103,10 +102,10 @@ def in_words(do: str, study: str, *more: object) -> str:
     return shlex.join(["python", "-m", "poolsearch", "sweep", do, study, *map(str, more)])
 
 
-def pending(study: str) -> list[Command]:
+def pending(home: SweepFolder) -> list[Command]:
     """Return the commands that nobody has carried out, oldest first; what is no command is put aside."""
     found = []
-    for path in sorted(_folder(study).glob("*.json"), key=_sent_ns):
+    for path in sorted(home.commands.glob("*.json"), key=_sent_ns):
         try:
             if not path.is_file():
                 raise ValueError("it is no file")  # reading a pipe would wait for its writer
@@ -129,12 +128,12 @@ def _sent_ns(path: Path) -> int:
         return 0
 
 
-def finish(study: str, command: Command, words: str) -> None:
+def finish(home: SweepFolder, command: Command, words: str) -> None:
     """Put a command aside as carried out, with what came of it; on a full disk without the words."""
-    sent = _folder(study) / f"{command.id}.json"
+    sent = home.commands / f"{command.id}.json"
     done = sent.parent / "done" / sent.name
     with contextlib.suppress(OSError):
-        _folders(study)
+        _make_folders(home)
         try:
             files.replace(done, json.dumps({**asdict(command), "words": words}))
         except OSError:
@@ -143,28 +142,24 @@ def finish(study: str, command: Command, words: str) -> None:
         sent.unlink(missing_ok=True)
 
 
-def outcome(study: str, id: str) -> str | None:
+def outcome(home: SweepFolder, id: str) -> str | None:
     """Return what came of a command, or None while nobody has carried it out."""
     try:
-        done = files.read_json(_folder(study) / "done" / f"{id}.json")
+        done = files.read_json(home.commands / "done" / f"{id}.json")
         return str(done.get("words") or "Carried out. What came of it could not be written: the disk was full.")
     except (OSError, ValueError, AttributeError):
         return None
 
 
-def drop_older_than(study: str, moment: float) -> None:
+def drop_older_than(home: SweepFolder, moment: float) -> None:
     """Put aside what was sent before a time (in seconds of the epoch): it was meant for an earlier run."""
-    for command in pending(study):
-        path = _folder(study) / f"{command.id}.json"
+    for command in pending(home):
+        path = home.commands / f"{command.id}.json"
         if _sent_ns(path) < moment * 1e9:
-            finish(study, command, "It came too late: the run it was meant for had ended.")
+            finish(home, command, "It came too late: the run it was meant for had ended.")
 
 
-def _folders(study: str) -> None:
+def _make_folders(home: SweepFolder) -> None:
     """Make the folders of commands in the sweep's own, which is not made anew when it was removed."""
-    for place in (_folder(study), _folder(study) / "done"):
+    for place in (home.commands, home.commands / "done"):
         place.mkdir(exist_ok=True)
-
-
-def _folder(study: str) -> Path:
-    return folder_of(study) / "commands"

@@ -56,12 +56,135 @@ def runs_folder() -> Path:
     return Path(wanted)
 
 
-def folder_of(study: str) -> Path:
-    """Return the folder of a sweep. Raises StudyError for a name that could leave the runs folder."""
+@dataclass(frozen=True)
+class SweepFolder:
+    """The folder of a sweep, there or not yet. `open_folder` makes it, and checks the name once.
+
+    What is in it is read at each call: the coordinator writes there while others look.
+    """
+
+    path: Path
+    study: str  # the sweep's name, in the composed form
+
+    # ------------------------------------------------------------------------------------------------------- its files
+
+    @property
+    def config_file(self) -> Path:
+        """Return where the config is kept: a sweep is there when this file is."""
+        return self.path / "config.toml"
+
+    @property
+    def database(self) -> Path:
+        """Return where the study is kept, unless the options name another storage."""
+        return self.path / "study.db"
+
+    @property
+    def log_file(self) -> Path:
+        """Return what the sweep's processes write to."""
+        return self.path / "log.txt"
+
+    @property
+    def commands(self) -> Path:
+        """Return the folder of commands that nobody has carried out yet; in it `done` has the others."""
+        return self.path / "commands"
+
+    def weights_file(self, number: int) -> Path:
+        """Return where the trained weights of a trial are kept."""
+        return self.path / "weights" / f"{number}.safetensors"
+
+    def result_file(self, number: int) -> Path:
+        """Return where the figures of a trial wait until the database has them."""
+        return self.path / "results" / f"{number}.json"
+
+    # ---------------------------------------------------------------------------------------------- config and options
+
+    def config(self) -> SweepConfig:
+        """Return the config that the sweep was started with. Raises StudyError when there is no such sweep."""
+        try:
+            text = self.config_file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise missing(self.study) from None
+        except (OSError, UnicodeDecodeError):
+            raise StudyError(f"The config of the sweep '{self.study}' can't be read: {self.config_file}.") from None
+        return parse(text).model_copy(update={"study": self.study})
+
+    def write_config(self, config: SweepConfig) -> None:
+        """Keep the config; the folder is made when missing."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        files.replace(self.config_file, to_toml(config))
+
+    def options(self) -> Options:
+        """Return where and on what the sweep last ran; the defaults where it never did.
+
+        Raises StudyError where the file is damaged: it says where the study is, and another one must not start in
+        silence.
+        """
+        path = self.path / "options.json"
+        try:
+            return _OPTIONS.validate_json(json.dumps(files.read_json(path)), strict=True)
+        except FileNotFoundError:
+            status = self.status()
+            if not status.complete + status.failed or self.database.exists():
+                return Options()
+            reason = "is missing"
+        except (OSError, ValueError) as error:
+            reason = f"is damaged ({_why(error)})"
+        raise StudyError(
+            f"'{path}' {reason}. It says where the study of '{self.study}' is kept: put a copy back. Where the study "
+            'is in the folder itself (study.db), write {} into the file; else {"storage": "URL", "name": "NAME"}.'
+        )
+
+    def write_options(self, options: Options) -> None:
+        """Keep where and on what the sweep runs, in its folder, which is there."""
+        files.replace(self.path / "options.json", json.dumps(asdict(options)))
+
+    # ---------------------------------------------------------------------------------------- who runs it, and how far
+
+    def holder(self) -> str | None:
+        """Return who runs the sweep ("process 42 on host"), or None when nobody does."""
+        return holder(self.path)
+
+    def status(self) -> SweepStatus:
+        """Return how far the sweep is; "lost" where its coordinator's process is gone, which no clock decides."""
+        try:
+            data = files.read_json(self.path / "status.json")
+            silent_s = max(0.0, time.time() - data.pop("written"))
+            status = _STATUS.validate_python({**data, "study": self.study, "silent_s": silent_s})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or of another version
+            status = SweepStatus(self.study, "starting" if self.holder() else "stopped", 0)
+        if status.alive and not self.holder():
+            if status.state == "starting" and status.silent_s < 30:  # the process was started and has no lease yet
+                return status
+            return replace(status, state="lost", running=(), message="Its process is gone. It can be resumed.")
+        return status
+
+    def write_status(self, status: SweepStatus) -> None:
+        """Write how far the sweep is, and when."""
+        text = json.dumps({**asdict(status), "written": time.time()})
+        files.replace(self.path / "status.json", text, flush=False)
+
+    def settled(self) -> str | None:
+        """Return who runs the sweep, None when nobody does; one that has ended is given a moment to be gone."""
+        deadline = time.monotonic() + _PARTING_S
+        while (who := self.holder()) and not self.status().alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return who
+
+
+def open_folder(study: str) -> SweepFolder:
+    """Return the folder of a sweep, there or not. Raises StudyError for a name that could leave the runs folder."""
     name = study_name.normal(study)
     if not study_name.is_possible(name):
         raise StudyError(f"{study[:40]!r} is not a valid study name: {study_name.POSSIBLE}.")
-    return runs_folder() / name
+    return SweepFolder(runs_folder() / name, name)
+
+
+def existing_folder(study: str) -> SweepFolder:
+    """Return the folder of a sweep that is there, its config broken or not. Raises StudyError when there is none."""
+    home = open_folder(study)
+    if not home.path.is_dir():
+        raise missing(study)
+    return home
 
 
 def studies() -> tuple[str, ...]:
@@ -77,17 +200,6 @@ def _started(folder: Path) -> float:
         return 0.0
 
 
-def read_config(study: str) -> SweepConfig:
-    """Return the config a sweep was started with. Raises StudyError when there is no such sweep."""
-    try:
-        text = (folder_of(study) / "config.toml").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise missing(study) from None
-    except (OSError, UnicodeDecodeError):
-        raise StudyError(f"The config of the sweep '{study}' can't be read: {folder_of(study)}/config.toml.") from None
-    return parse(text).model_copy(update={"study": study_name.normal(study)})
-
-
 def missing(study: str) -> StudyError:
     """Return the refusal of a name that no sweep has: with the nearest, and the newest of those that are there."""
     known = studies()
@@ -97,14 +209,6 @@ def missing(study: str) -> StudyError:
     return StudyError(
         f"There is no sweep called '{study}'.{guess} Sweeps here: {', '.join(known[:_NAMED]) or 'none yet'}{more}."
     )
-
-
-def find(study: str) -> Path:
-    """Return the folder of a sweep that is there, its config broken or not. Raises StudyError when there is none."""
-    place = folder_of(study)
-    if not place.is_dir():
-        raise missing(study)
-    return place
 
 
 @contextmanager
@@ -117,41 +221,6 @@ def writing(place: Path) -> Iterator[None]:
         raise StudyError(f"'{place}' can't be written ({error.strerror}). {more}") from None
 
 
-def write_config(config: SweepConfig) -> Path:
-    """Return the file that now holds a sweep's config; the folder is made when missing."""
-    path = folder_of(config.study) / "config.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.replace(path, to_toml(config))
-    return path
-
-
-def write_options(study: str, options: Options) -> None:
-    """Keep where and on what a sweep runs, in its folder, which is there."""
-    files.replace(folder_of(study) / "options.json", json.dumps(asdict(options)))
-
-
-def read_options(study: str) -> Options:
-    """Return where and on what a sweep last ran; the defaults where it never did.
-
-    Raises StudyError where the file is damaged: it says where the study is, and another one must not begin in silence.
-    """
-    place = folder_of(study)
-    path = place / "options.json"
-    try:
-        return _OPTIONS.validate_json(json.dumps(files.read_json(path)), strict=True)
-    except FileNotFoundError:
-        status = read_status(study)
-        if not status.complete + status.failed or (place / "study.db").exists():
-            return Options()
-        reason = "is missing"
-    except (OSError, ValueError) as error:
-        reason = f"is damaged ({_why(error)})"
-    raise StudyError(
-        f"'{path}' {reason}. It says where the study of '{study}' is kept: put a copy back. Where the study is in the "
-        'folder itself (study.db), write {} into the file; else {"storage": "URL", "name": "NAME"}.'
-    )
-
-
 def _why(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
@@ -159,91 +228,54 @@ def _why(error: Exception) -> str:
     return shortened((isinstance(error, OSError) and error.strerror) or str(error))
 
 
-def weights_file(study: str, number: int) -> Path:
-    """Return where the trained weights of a trial are kept."""
-    return folder_of(study) / "weights" / f"{number}.safetensors"
-
-
-def result_file(study: str, number: int) -> Path:
-    """Return where the figures of a trial wait until the database has them."""
-    return folder_of(study) / "results" / f"{number}.json"
-
-
-# ----------------------------------------------------------------------------------------------------------- status
-
-
-def write_status(status: SweepStatus) -> None:
-    """Write where a sweep stands, and when."""
-    path = folder_of(status.study) / "status.json"
-    files.replace(path, json.dumps({**asdict(status), "written": time.time()}), flush=False)
-
-
-def read_status(study: str) -> SweepStatus:
-    """Return where a sweep stands. One whose coordinator's process is gone is "lost": processes tell that, no clock."""
-    try:
-        data = files.read_json(folder_of(study) / "status.json")
-        silent_s = max(0.0, time.time() - data.pop("written"))
-        status = _STATUS.validate_python({**data, "study": study, "silent_s": silent_s})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or of another version
-        status = SweepStatus(study, "starting" if holder(folder_of(study)) else "stopped", 0)
-    if status.alive and not holder(folder_of(study)):
-        if status.state == "starting" and status.silent_s < 30:  # the process was started and has no lease yet
-            return status
-        return replace(status, state="lost", running=(), message="Its process is gone. It can be resumed.")
-    return status
-
-
 # ----------------------------------------------------------------------------------------------- rename and delete
 
 
-def rename(study: str, name: str) -> None:
-    """Give a sweep another name. Raises StudyError when it is at work, or the name is taken or impossible."""
-    read_config(study)
-    _at_rest(study, "renamed")
-    target = folder_of(name)
-    if target.exists():
+def rename(home: SweepFolder, name: str) -> SweepFolder:
+    """Return the folder of a sweep under another name.
+
+    Raises StudyError when the sweep is not there or at work, or the name is taken or impossible.
+    """
+    home.config()
+    _at_rest(home, "renamed")
+    target = open_folder(name)
+    if target.path.exists():
         raise StudyError(f"There is a sweep called '{name}' already. Take another name.")
-    options = read_options(study)
-    with writing(target):
-        write_options(study, replace(options, name=options.name or study_name.normal(study)))
-        folder_of(study).rename(target)  # the name of the folder is what counts ...
-        files.replace(target / "config.toml", to_toml(read_config(name)))  # ... and a reader of the file is not misled
+    options = home.options()
+    with writing(target.path):
+        home.write_options(replace(options, name=options.name or home.study))
+        home.path.rename(target.path)  # the name of the folder is what counts ...
+        target.write_config(target.config())  # ... and a reader of the file is not misled
+    return target
 
 
-def delete(study: str) -> None:
+def delete(home: SweepFolder) -> None:
     """Remove a sweep's folder: its trials, figures and weights. Raises StudyError when it is at work.
 
     What it kept in a database elsewhere stays there, as `stays` says.
     """
-    place = find(study)  # one with a broken config can be deleted
-    _at_rest(study, "deleted")
+    if not home.path.is_dir():  # one with a broken config can be deleted
+        raise missing(home.study)
+    _at_rest(home, "deleted")
     out_of_sight = runs_folder() / f".deleted-{time.time_ns()}"  # one rename: no reader sees half a sweep
-    with writing(place):
-        place.rename(out_of_sight)
+    with writing(home.path):
+        home.path.rename(out_of_sight)
     shutil.rmtree(out_of_sight, ignore_errors=True)
 
 
-def stays(study: str) -> str:
+def stays(home: SweepFolder) -> str:
     """Return, in words, what is left elsewhere when a sweep is deleted; "" when nothing is."""
     try:
-        options = read_options(study)
+        options = home.options()
     except StudyError:
         return "Where its study was kept could not be read: if that was a database elsewhere, the study is there still."
     if not options.storage:
         return ""
-    words = ["optuna", "delete-study", "--storage", options.storage, "--study-name", options.name or study]
-    return f"Its study stays in the database. Remove it there: {shlex.join(words)}"
+    line = ["optuna", "delete-study", "--storage", options.storage, "--study-name", options.name or home.study]
+    return f"Its study stays in the database. Remove it there: {shlex.join(line)}"
 
 
-def settled(study: str) -> str | None:
-    """Return who runs a sweep, None when nobody does; one that has ended is given a moment to be gone."""
-    deadline = time.monotonic() + _PARTING_S
-    while (who := holder(folder_of(study))) and not read_status(study).alive and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return who
-
-
-def _at_rest(study: str, word: str) -> None:
-    who = settled(study)
+def _at_rest(home: SweepFolder, word: str) -> None:
+    who = home.settled()
     if who:
-        raise StudyError(f"The sweep '{study}' is run by {who} and can't be {word} now. Stop it first.")
+        raise StudyError(f"The sweep '{home.study}' is run by {who} and can't be {word} now. Stop it first.")

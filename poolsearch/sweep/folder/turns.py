@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from poolsearch.locks import take
-from poolsearch.sweep.folder.folder import runs_folder
+from poolsearch.sweep.folder.folder import SweepFolder
 
 
 @contextmanager
-def turn(study: str, on_wait: Callable[[list[str]], None]) -> Iterator[None]:
+def turn(home: SweepFolder, on_wait: Callable[[list[str]], None]) -> Iterator[None]:
     """Wait until no sweep that came earlier is at work; `on_wait` hears their names twice a second, and may raise."""
-    folder = runs_folder() / ".queue"
+    folder = home.path.parent / ".queue"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{time.time_ns():020}-{os.getpid()}"
     with path.open("w", encoding="utf-8") as file:
         take(file)
-        file.write(study)
+        file.write(home.study)
         file.flush()
         try:
             while before := _ahead(folder, path.name):

@@ -7,19 +7,18 @@ from dataclasses import replace
 
 from poolsearch.config import extended
 from poolsearch.errors import PoolsearchError, explained
-from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder import commands
 from poolsearch.sweep.running.dispatcher import Dispatcher
 
 
 def obey(sweep: Dispatcher) -> None:
     """Carry out the commands that have come since."""
-    study = sweep.state.config.study
-    for command in commands.pending(study):
+    for command in commands.pending(sweep.home):
         try:
             outcome = _DO[command.do](sweep, command.number)
         except (PoolsearchError, OSError) as error:  # what it is told can't be done, or not on a full disk
             outcome = explained(error)
-        commands.finish(study, command, outcome)
+        commands.finish(sweep.home, command, outcome)
         sweep.report(force=True)
 
 
@@ -49,22 +48,21 @@ def _cancel(sweep: Dispatcher, number: int) -> str:
 
 def _add(sweep: Dispatcher, number: int) -> str:
     config = extended(sweep.state.config, trials=number)
-    folder.write_config(config)  # first: where that fails nothing was added
+    sweep.home.write_config(config)  # first: where that fails nothing was added
     sweep.state.budget_changed(config)
     return f"The sweep now has {config.trials} trials."
 
 
 def _extend(sweep: Dispatcher, number: int) -> str:
     config = extended(sweep.state.config, minutes=number)
-    folder.write_config(config)
+    sweep.home.write_config(config)
     sweep.state.budget_changed(config)
     return f"The sweep now has {config.minutes:g} minutes."
 
 
 def _workers(sweep: Dispatcher, number: int) -> str:
     sweep.engine.resize(number)
-    study = sweep.state.config.study
-    folder.write_options(study, replace(folder.read_options(study), workers=number))
+    sweep.home.write_options(replace(sweep.home.options(), workers=number))
     return f"It now has {number} workers."
 
 

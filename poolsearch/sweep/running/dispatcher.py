@@ -26,7 +26,6 @@ from poolsearch.sweep.engines.answers import (
     answer_of,
 )
 from poolsearch.sweep.engines.engine import Engine, Job
-from poolsearch.sweep.folder import folder
 from poolsearch.sweep.running.attempts import BEGUN
 from poolsearch.sweep.running.clock import WorkClock
 from poolsearch.sweep.running.state import SweepState
@@ -50,6 +49,7 @@ class Dispatcher:
     def __init__(
         self, config: SweepConfig, space: Space, ledger: Ledger, engine: Engine, on_change: OnChange, elapsed_s: float
     ) -> None:
+        self.home = ledger.location.home
         self.state = SweepState(config, WorkClock(elapsed_s))
         self.space, self.ledger, self.engine, self.on_change = space, ledger, engine, on_change
         ledger.on_wait = self._waiting_for_storage
@@ -57,7 +57,6 @@ class Dispatcher:
         self.check_folder: Callable[[], None] = lambda: None  # raises GoneError when the sweep's folder is gone
         self.answers: list[Answer] = []  # that came and are not handled yet
         self._toml = to_toml(config)
-        self._place = folder.folder_of(config.study)
         self._least_mb = 0.0  # what must be free since the disk was found full
         self._written_s = 0.0
         self.status = SweepStatus(config.study, "running", config.trials)
@@ -83,7 +82,7 @@ class Dispatcher:
 
     def _result_on_disk(self, number: int) -> Any:
         try:
-            return json.loads(folder.result_file(self.state.config.study, number).read_text())
+            return json.loads(self.home.result_file(number).read_text())
         except (OSError, ValueError):
             return None
 
@@ -99,11 +98,8 @@ class Dispatcher:
         number = self._tried_again(attempts.again(alone=not self.state.flights)) if number is None else number
         if number is None:
             return False
-        config = self.state.config
-        weights = str(folder.weights_file(config.study, number))
-        self.submit(
-            {"id": number, "do": "trial", "plan": self.state.plans[number], "seed": config.seed, "weights": weights}
-        )
+        seed, weights = self.state.config.seed, str(self.home.weights_file(number))
+        self.submit({"id": number, "do": "trial", "plan": self.state.plans[number], "seed": seed, "weights": weights})
         return True
 
     def _tried_again(self, number: int | None) -> int | None:
@@ -256,10 +252,10 @@ class Dispatcher:
 
     def look_at_the_disk(self) -> None:
         """Hold the sweep while the disk is full."""
-        self.state.disk_seen(self._free_mb(), max(self._least_mb, self.state.config.limits.free_mb), self._place)
+        self.state.disk_seen(self._free_mb(), max(self._least_mb, self.state.config.limits.free_mb), self.home.path)
 
     def _free_mb(self) -> float:
-        return files.free_bytes(self._place) / 1e6
+        return files.free_bytes(self.home.path) / 1e6
 
     def _waiting_for_storage(self, words: str) -> None:
         self.report("paused", words, force=True)
@@ -276,5 +272,5 @@ class Dispatcher:
         self.state.tick()
         self.status = status_of(self.state, self.engine.resources(), state or phase(self.state), message)
         with contextlib.suppress(OSError):  # the disk is full: the study matters, what a page shows does not
-            folder.write_status(self.status)
+            self.home.write_status(self.status)
         self.on_change(self.status)

@@ -18,7 +18,7 @@ from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.records.sweep import SweepStatus
 from poolsearch.sweep.folder import commands, folder
 from poolsearch.sweep.folder.commands import in_words as in_words  # asked for by this name on pages
-from poolsearch.sweep.folder.folder import Options
+from poolsearch.sweep.folder.folder import Options, SweepFolder
 from poolsearch.sweep.running.preflight import preflight
 from poolsearch.sweep.search.space import Space, space_of
 from poolsearch.sweep.study import store
@@ -29,101 +29,97 @@ Budget = Literal["trials", "minutes"]
 _children: list[subprocess.Popen[bytes]] = []  # finished ones are reaped, or they would stay as zombies
 
 
-def start(config: SweepConfig, options: Options | None = None) -> str:
-    """Return the name of the sweep that now runs, or waits for its turn, in a process of its own.
+def start(config: SweepConfig, options: Options | None = None) -> SweepFolder:
+    """Return the folder of the sweep that now runs, or waits for its turn, in a process of its own.
 
     Raises PoolsearchError before any work when the config can't be, or the name is taken.
     """
-    place, chosen, made = folder.folder_of(config.study), options or Options(), False
+    home, chosen, made = folder.open_folder(config.study), options or Options(), False
     taken = StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
-    refused = _was_refused(config.study)
-    if (place / "config.toml").exists() and not refused:
+    refused = _was_refused(home)
+    if home.config_file.exists() and not refused:
         raise taken
-    preflight(config, chosen)
+    preflight(home, config, chosen)
     try:
-        with folder.writing(place):
-            place.mkdir(parents=True, exist_ok=True)
+        with folder.writing(home.path):
+            home.path.mkdir(parents=True, exist_ok=True)
             if refused:
-                (place / "config.toml").unlink(missing_ok=True)
-            if not files.create(place / "config.toml", to_toml(config)):
+                home.config_file.unlink(missing_ok=True)
+            if not files.create(home.config_file, to_toml(config)):
                 raise taken
             made = True
-            folder.write_options(config.study, chosen)
-        _spawn(config, [])
+            home.write_options(chosen)
+        _spawn(home, config, [])
     except StudyError:
         if made:  # and then could not be written on
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(home.path, ignore_errors=True)
         raise
-    return config.study
+    return home
 
 
-def _was_refused(study: str) -> bool:
+def _was_refused(home: SweepFolder) -> bool:
     """Return whether a sweep's name is free again: it was refused before it had a study."""
-    place = folder.folder_of(study)
-    if not (place / "config.toml").exists() or (place / "study.db").exists():
+    if not home.config_file.exists() or home.database.exists():
         return False
-    status = folder.read_status(study)
-    return status.state in ("failed", "lost") and not folder.read_options(study).name
+    return home.status().state in ("failed", "lost") and not home.options().name
 
 
-def retime(study: str) -> None:
+def retime(home: SweepFolder) -> None:
     """Time all finished networks of a sweep together again, in the background. Raises StudyError when it is at work."""
-    config = folder.read_config(study)
-    if folder.read_status(study).alive:
-        raise StudyError(f"The sweep '{study}' is at work: its networks are timed together when it ends.")
-    _spawn(config, ["--time-again"])
+    config = home.config()
+    if home.status().alive:
+        raise StudyError(f"The sweep '{home.study}' is at work: its networks are timed together when it ends.")
+    _spawn(home, config, ["--time-again"])
 
 
-def resume(study: str, id: str = "") -> str:
+def resume(home: SweepFolder, id: str = "") -> str:
     """Return the id of the command that lets a paused sweep go on, or "" when one not at work was started again.
 
     Raises StudyError when there is no such sweep.
     """
-    config = folder.read_config(study)
-    if folder.read_status(study).alive:
-        return commands.send(study, "resume", id=id)
-    _spawn(config, ["--resume"])
+    config = home.config()
+    if home.status().alive:
+        return commands.send(home, "resume", id=id)
+    _spawn(home, config, ["--resume"])
     return ""
 
 
-def retry(study: str, id: str = "") -> str:
+def retry(home: SweepFolder, id: str = "") -> str:
     """Return the id of the command that lets the trials lost to deaths of their workers run again, or "" as `resume`.
 
     Raises StudyError when there is no such sweep, or no such trial in it.
     """
-    config = folder.read_config(study)
-    if folder.read_status(study).alive:
-        return commands.send(study, "retry", id=id)
-    if not any(row.kind == "crash" for row in store.trial_rows(study)):
-        raise StudyError(f"No trial of '{study}' was lost to deaths of its worker: none runs again.")
-    _spawn(config, ["--retry"])
+    config = home.config()
+    if home.status().alive:
+        return commands.send(home, "retry", id=id)
+    if not any(row.kind == "crash" for row in store.trial_rows(home)):
+        raise StudyError(f"No trial of '{home.study}' was lost to deaths of its worker: none runs again.")
+    _spawn(home, config, ["--retry"])
     return ""
 
 
-def add(study: str, number: int, what: Budget = "trials", id: str = "") -> str:
+def add(home: SweepFolder, number: int, what: Budget = "trials", id: str = "") -> str:
     """Return the id of the command that gives a sweep more budget, or "" when one not at work was started again.
 
     Raises PoolsearchError.
     """
     command = commands.checked("extend" if what == "minutes" else "add", number, id)
-    config = extended(folder.read_config(study), **{what: number})
-    if folder.read_status(study).alive:
-        return commands.send(study, command.do, command.number, command.id)
-    with folder.writing(folder.folder_of(study)):
-        folder.write_config(config)
-    return resume(study)
+    config = extended(home.config(), **{what: number})
+    if home.status().alive:
+        return commands.send(home, command.do, command.number, command.id)
+    with folder.writing(home.path):
+        home.write_config(config)
+    return resume(home)
 
 
-def _spawn(config: SweepConfig, words: list[str]) -> None:
-    study = config.study
-    place = folder.folder_of(study)
-    folder.settled(study)
-    elapsed = folder.read_status(study).elapsed_s
-    with folder.writing(place):
-        folder.write_status(SweepStatus(study, "starting", config.trials, elapsed_s=elapsed, minutes=config.minutes))
-        log = (place / "log.txt").open("ab")
-    command = processes.module("poolsearch", "run", str(place / "config.toml"), "--set", f"study={study}", *words)
-    environment = processes.environment(POOLSEARCH_RUNS=str(folder.runs_folder().absolute()))
+def _spawn(home: SweepFolder, config: SweepConfig, flags: list[str]) -> None:
+    home.settled()
+    elapsed = home.status().elapsed_s
+    with folder.writing(home.path):
+        home.write_status(SweepStatus(home.study, "starting", config.trials, elapsed_s=elapsed, minutes=config.minutes))
+        log = home.log_file.open("ab")
+    command = processes.module("poolsearch", "run", str(home.config_file), "--set", f"study={home.study}", *flags)
+    environment = processes.environment(POOLSEARCH_RUNS=str(home.path.parent.absolute()))
     with log:
         # its own session: neither closing the tab nor stopping the server ends it
         child = subprocess.Popen(
@@ -132,10 +128,10 @@ def _spawn(config: SweepConfig, words: list[str]) -> None:
     _children[:] = [old for old in _children if old.poll() is None] + [child]
 
 
-def log_tail(study: str, lines: int = 20) -> str:
+def log_tail(home: SweepFolder, lines: int = 20) -> str:
     """Return the last lines that a sweep's processes wrote."""
     try:
-        with (folder.folder_of(study) / "log.txt").open("rb") as file:
+        with home.log_file.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 200 * lines))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
@@ -168,9 +164,10 @@ def estimate(config: SweepConfig, workers: int | None = None) -> Estimate:
 def _from_earlier(config: SweepConfig) -> tuple[float | None, str]:
     for study in folder.studies():
         try:
-            old = folder.read_config(study)
+            home = folder.open_folder(study)
+            old = home.config()
             alike = (old.backbone, old.data, old.clutter) == (config.backbone, config.data, config.clutter)
-            rows = store.trial_rows(study) if alike else ()
+            rows = store.trial_rows(home) if alike else ()
         except PoolsearchError:
             continue
         seconds = [row.seconds for row in rows if row.seconds]

@@ -11,7 +11,7 @@ from poolsearch import devices
 from poolsearch.errors import PoolsearchError
 from poolsearch.records.sweep import TrialRow
 from poolsearch.sweep.engines.worker import train_plan
-from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import SweepFolder
 from poolsearch.sweep.study import store
 
 
@@ -58,12 +58,12 @@ class Replay:
         return f"Not the same bits, {points}, though versions, device, threads, dtype and layout are those recorded."
 
 
-def replay_trial(study: str, number: int, device: str = "") -> Replay:
+def replay_trial(home: SweepFolder, number: int, device: str = "") -> Replay:
     """Return a trial of a sweep beside the same trial run now, on its own kind of device or another that is named.
 
     Raises PoolsearchError when there is no such trial, it has no result, or its device is not here.
     """
-    row = store.find_trial(study, number)
+    row, study = store.find_trial(home, number), home.study
     if row.accuracy is None or row.loss is None:
         raise PoolsearchError(f"Trial {number} of '{study}' has no result to compare with: {row.reason or row.state}.")
     around = dict(row.environment)
@@ -76,7 +76,7 @@ def replay_trial(study: str, number: int, device: str = "") -> Replay:
     here, before = devices.resolve(device or own), torch.get_num_threads()
     torch.set_num_threads(int(around.get("threads", 1)))  # as in the sweep: sums are added in the same order
     try:
-        _, _, again = train_plan(row.plan, row.seed, folder.read_config(study), here)
+        _, _, again = train_plan(row.plan, row.seed, home.config(), here)
     finally:
         torch.set_num_threads(before)
     return Replay(study, row, again, here)

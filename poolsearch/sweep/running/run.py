@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
@@ -23,8 +22,8 @@ from poolsearch.records.sweep import SweepStatus, TrialRow
 from poolsearch.sweep.engines.engine import Engine
 from poolsearch.sweep.engines.local import LocalEngine
 from poolsearch.sweep.folder import commands, folder
-from poolsearch.sweep.folder.folder import Options
-from poolsearch.sweep.folder.lease import Held, holder, lease
+from poolsearch.sweep.folder.folder import Options, SweepFolder
+from poolsearch.sweep.folder.lease import Held, lease
 from poolsearch.sweep.folder.turns import turn
 from poolsearch.sweep.running.coordinator import work
 from poolsearch.sweep.running.dispatcher import Dispatcher, OnChange
@@ -34,7 +33,7 @@ from poolsearch.sweep.search.front import front
 from poolsearch.sweep.study import store
 from poolsearch.sweep.study.ledger import Ledger
 from poolsearch.sweep.study.resuming import checked_for_resume
-from poolsearch.sweep.study.storage import sqlite_file
+from poolsearch.sweep.study.storage import StudyLocation
 
 
 @dataclass(frozen=True)
@@ -92,34 +91,34 @@ def run(
     and as it last did. Raises PoolsearchError before any work: a config that can't be, a study that is taken or held.
     Raises GoneError when the sweep's folder is removed, moved or replaced meanwhile.
     """
-    home, asked_to_stop = folder.folder_of(config.study), _Flag()
-    fresh = not home.exists()
+    home, asked_to_stop = folder.open_folder(config.study), _Flag()
+    fresh = not home.path.exists()
     with ExitStack() as held:
-        held.enter_context(_refused_aloud(config))
-        chosen = options or folder.read_options(config.study)
+        held.enter_context(_refused_aloud(home, config))
+        chosen = _named(home, options)
         resume = resume or retry or retime
-        ready = preflight(config, chosen, resume, or_start)
-        resume, url = resume or or_start, ready.url
+        ready = preflight(home, config, chosen, resume, or_start)
+        resume, location = resume or or_start, ready.location
         data = ready.data or datasets.fingerprint(config.data, config.clutter)
         made = held.enter_context(_unmade(home))
-        folder_held = held.enter_context(lease(home))
+        folder_held = held.enter_context(lease(home.path))
         made += [folder_held] * fresh
-        files.remove_drafts(home, below=True)
-        commands.drop_older_than(config.study, psutil.Process().create_time())
+        files.remove_drafts(home.path, below=True)
+        commands.drop_older_than(home, psutil.Process().create_time())
         held.enter_context(_interruptible(asked_to_stop))
-        was = folder.read_status(config.study)
-        if not at_once and (stopped := _waited(held, config, folder_held, asked_to_stop, on_change)):
-            return Outcome(stopped, (), url.render_as_string())
+        was = home.status()
+        if not at_once and (stopped := _waited(held, home, config, folder_held, asked_to_stop, on_change)):
+            return Outcome(stopped, (), location.url.render_as_string())
         folder_held.check()
-        log = held.enter_context((home / "log.txt").open("a"))
+        log = held.enter_context(home.log_file.open("a"))
         engine = (make_engine or _engine)(chosen, ready.place, log)
         held.callback(engine.close)
-        ledger = held.enter_context(_opened(config, chosen, data, resume))
+        ledger = held.enter_context(_opened(location, config, data, resume))
         folder_held.check()
-        if file := sqlite_file(ledger.url):
-            folder_held.watch(file)
-        folder.write_options(config.study, replace(chosen, name=ledger.name))
-        folder.write_config(config)
+        if location.file:
+            folder_held.watch(location.file)
+        home.write_options(replace(chosen, name=location.name))
+        home.write_config(config)
         ledger["device"] = engine.resources().device
         elapsed_s = 0.0 if ledger.new else was.elapsed_s
         sweep = Dispatcher(config, ready.space, ledger, engine, on_change, elapsed_s)
@@ -131,10 +130,18 @@ def run(
             sweep.state.stopping()
         work(sweep)
     try:
-        rows = store.trial_rows(config.study)
-    except StudyError:  # the database went away for good: the status says so
+        rows = store.rows_at(location)
+    except StudyError:  # the database does not come back: the status says so
         rows = ()
-    return Outcome(sweep.status, rows, url.render_as_string())
+    return Outcome(sweep.status, rows, location.url.render_as_string())
+
+
+def _named(home: SweepFolder, options: Options | None) -> Options:
+    """Return the options of a run, those of the last one where there are none, with the name of the study in them."""
+    if options and options.name:
+        return options
+    last = home.options()
+    return replace(options or last, name=last.name)
 
 
 class _Flag:
@@ -162,61 +169,65 @@ def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _waited(held: ExitStack, config: SweepConfig, ours: Held, stop: _Flag, on_change: OnChange) -> SweepStatus | None:
+def _waited(
+    held: ExitStack, home: SweepFolder, config: SweepConfig, ours: Held, stop: _Flag, on_change: OnChange
+) -> SweepStatus | None:
     """Wait for the sweep's turn; return its last status when it was stopped before that."""
     try:
-        held.enter_context(turn(config.study, lambda names: _queue(config, names, ours, stop, on_change)))
+        held.enter_context(turn(home, lambda names: _queue(home, config, names, ours, stop, on_change)))
     except _Stopped:
-        status = SweepStatus(config.study, "stopped", config.trials, message="It was stopped before its turn.")
-        folder.write_status(status)
+        status = SweepStatus(home.study, "stopped", config.trials, message="It was stopped before its turn.")
+        home.write_status(status)
         return status
     return None
 
 
-def _queue(config: SweepConfig, names: list[str], held: Held, stop: _Flag, on_change: OnChange) -> None:
+def _queue(
+    home: SweepFolder, config: SweepConfig, names: list[str], held: Held, stop: _Flag, on_change: OnChange
+) -> None:
     """Say that the sweep waits; raise when it was told to stop, or its folder is gone."""
     held.check()
-    asked = commands.pending(config.study)
+    asked = commands.pending(home)
     for command in asked:
-        commands.finish(config.study, command, "Stopped." if command.do == "stop" else "It had not begun.")
+        commands.finish(home, command, "Stopped." if command.do == "stop" else "It had not begun.")
     if stop.up or any(command.do == "stop" for command in asked):
         raise _Stopped
     words = f"Waits for '{names[-1]}' to end" + (f"; {len(names)} are before it." if len(names) > 1 else ".")
-    status = SweepStatus(config.study, "queued", config.trials, message=words, minutes=config.minutes)
-    folder.write_status(status)
+    status = SweepStatus(home.study, "queued", config.trials, message=words, minutes=config.minutes)
+    home.write_status(status)
     on_change(status)
 
 
 @contextmanager
-def _refused_aloud(config: SweepConfig) -> Iterator[None]:
+def _refused_aloud(home: SweepFolder, config: SweepConfig) -> Iterator[None]:
     """Leave the reason in the status of a sweep that was started in the background and is refused before it begins."""
     try:
         yield
     except PoolsearchError as error:
-        if folder.folder_of(config.study).is_dir() and folder.read_status(config.study).state in ("starting", "queued"):
+        if home.path.is_dir() and home.status().state in ("starting", "queued"):
             with contextlib.suppress(OSError):
-                folder.write_status(SweepStatus(config.study, "failed", config.trials, message=str(error)))
+                home.write_status(SweepStatus(home.study, "failed", config.trials, message=str(error)))
         raise
 
 
 @contextmanager
-def _unmade(home: Path) -> Iterator[list[Held]]:
+def _unmade(home: SweepFolder) -> Iterator[list[Held]]:
     """Remove the folder that a run made, and lists here, when the run is refused before anything is kept in it."""
     made: list[Held] = []
     try:
         yield made
     except BaseException:
-        if made and not (home / "config.toml").exists() and not (home / "study.db").exists() and not holder(home):
+        if made and not home.config_file.exists() and not home.database.exists() and not home.holder():
             with contextlib.suppress(GoneError):
                 made[0].check()  # never one that someone else put in its place
-                shutil.rmtree(home, ignore_errors=True)
+                shutil.rmtree(home.path, ignore_errors=True)
         raise
 
 
 @contextmanager
-def _opened(config: SweepConfig, options: Options, data: str, resume: bool) -> Iterator[Ledger]:
+def _opened(location: StudyLocation, config: SweepConfig, data: str, resume: bool) -> Iterator[Ledger]:
     """Yield the study for writing, after it was compared with the config and the data once more."""
-    ledger = Ledger(config, options)
+    ledger = Ledger(location, config)
     try:
         if not ledger.new:
             checked_for_resume(ledger.existing(), config, data, resume)

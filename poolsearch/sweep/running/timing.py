@@ -11,15 +11,16 @@ from poolsearch.sweep.running.control import obey
 from poolsearch.sweep.running.dispatcher import Dispatcher
 from poolsearch.sweep.running.status import busy_device
 from poolsearch.sweep.study import store
+from poolsearch.sweep.study.storage import StudyLocation
 
 TIMING = -1  # the id of this job
 _RETIMED_S = 60.0  # all trials may take this long; else only the front is timed again
 _TRIES = 3  # when its worker dies
 
 
-def worth_timing(study: str, calls: int) -> list[TrialRow]:
+def worth_timing(location: StudyLocation, calls: int) -> list[TrialRow]:
     """Return the finished trials to time together: all, or the front where that would take over a minute."""
-    rows = [row for row in store.trial_rows(study) if row.state == "complete"]
+    rows = [row for row in store.rows_at(location) if row.state == "complete"]
     if sum(row.latency_ms or 0 for row in rows) * calls > _RETIMED_S * 1000:
         return [row for row in rows if row.on_front or row.published]
     return rows
@@ -33,7 +34,7 @@ def time_together(sweep: Dispatcher) -> None:
     state = sweep.state
     if not state.retime and not _due(sweep):
         return
-    rows = worth_timing(state.config.study, state.config.latency.calls)
+    rows = worth_timing(sweep.ledger.location, state.config.latency.calls)
     plans = [str(row.plan) for row in rows]
     for _ in range(_TRIES if rows else 0):
         while not sweep.engine.resources().free and not state.stop:  # a worker is being replaced

@@ -25,11 +25,10 @@ from poolsearch import files
 from poolsearch.config import SweepConfig, parse, to_toml
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.records.sweep import FailureKind
-from poolsearch.sweep.folder.folder import Options, read_options, result_file
 from poolsearch.sweep.search.front import directions
 from poolsearch.sweep.study.patience import Patience
-from poolsearch.sweep.study.storage import StudyLock, in_words, open_storage
-from poolsearch.sweep.study.store import Existing, Kept, kept, numbered, study_id, url_of
+from poolsearch.sweep.study.storage import StudyLocation, StudyLock, in_words, open_storage
+from poolsearch.sweep.study.store import Existing, Kept, kept, numbered, study_id
 from poolsearch.sweep.study.undamaged import COPY
 
 _TRIALS, _PARAMS, _ATTRIBUTES = (
@@ -44,32 +43,31 @@ T = TypeVar("T")
 class Ledger:
     """One study, opened for writing. `on_wait` hears, in words, what it waits for, and may raise to end the waiting."""
 
-    def __init__(self, config: SweepConfig, options: Options, on_wait: Callable[[str], None] = lambda words: None):
+    def __init__(
+        self, location: StudyLocation, config: SweepConfig, on_wait: Callable[[str], None] = lambda message: None
+    ) -> None:
         """Open the study of a config, made when new. Raises StudyError when the storage can't be used."""
-        self.study, self.on_wait = config.study, on_wait
-        self.url = url_of(config.study, options)
-        self.name = options.name or read_options(config.study).name or config.study
-        self._lock = StudyLock(self.url, self.name)
-        self._patience = Patience(self.url, self._lock)
-        self._alone = options.storage is None  # in a file of its own
+        self.location, self.on_wait = location, on_wait
+        self._lock = StudyLock(location.url, location.name)
+        self._patience = Patience(location.url, self._lock)
         with ExitStack() as given_back:
             given_back.callback(self._lock.release)
-            self._storage: RDBStorage = open_storage(self.url)
+            self._storage: RDBStorage = open_storage(location.url)
             given_back.callback(self._storage.engine.dispose)
             self._open(config)
             given_back.pop_all()  # it is open: `close` gives back
 
     def _open(self, config: SweepConfig) -> None:
-        with in_words(self.url):
+        with in_words(self.location.url):
             with self._storage.engine.connect() as connection:
-                found = study_id(connection, self.name, self._alone)
+                found = study_id(connection, self.location)
                 self._ids = numbered(connection, found) if found else {}
             self.new = not self._ids  # also where its making was cut off before its first trial
             if self.new and found:
                 self._storage.delete_study(found)
             if self.new:
                 ways = [StudyDirection[way.upper()] for way in directions(config)]
-                found = self._storage.create_new_study(ways, self.name)
+                found = self._storage.create_new_study(ways, self.location.name)
             assert found is not None
             self._id = found
             if self.new:
@@ -201,11 +199,11 @@ class Ledger:
             self.on_wait(words)
 
         self._patiently(write, keep)
-        result_file(self.study, number).unlink(missing_ok=True)
+        self.location.home.result_file(number).unlink(missing_ok=True)
 
     def keep_on_disk(self, number: int, result: dict[str, Any]) -> None:
         """Keep the figures of a trial in a file, for the database is gone: the next run tells them."""
-        path = result_file(self.study, number)
+        path = self.location.home.result_file(number)
         if not path.exists():
             try:
                 path.parent.mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sqlalchemy.pool import NullPool
 
 from poolsearch import files
 from poolsearch.errors import BusyError, StudyError
+from poolsearch.sweep.folder.folder import Options, SweepFolder
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -48,6 +50,31 @@ class _FlushedConnection(sqlite3.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.execute("PRAGMA synchronous=FULL")
+
+
+@dataclass(frozen=True)
+class StudyLocation:
+    """Where the study of a sweep is kept."""
+
+    home: SweepFolder
+    url: URL
+    name: str  # of the study in the storage: that of the sweep when it was made
+    alone: bool  # in a file of its own in the sweep's folder: the one study there is it, whatever its name
+
+    @property
+    def file(self) -> Path | None:
+        """Return the SQLite file, or None for a server."""
+        return sqlite_file(self.url)
+
+
+def located(home: SweepFolder, options: Options | None = None) -> StudyLocation:
+    """Return where the study of a sweep is kept by these options, or by those of its last run.
+
+    Raises StudyError for a storage that can't be, or options that can't be read.
+    """
+    options = options or home.options()
+    url = checked(options.storage) if options.storage else sqlite_url(home.database)
+    return StudyLocation(home, url, options.name or home.study, not options.storage)
 
 
 def checked(url: str) -> URL:

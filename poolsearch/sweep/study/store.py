@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, create_engine, inspect, text
@@ -19,17 +18,9 @@ from poolsearch.config import SweepConfig, parse
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.plan import Plan
 from poolsearch.records.sweep import EpochRow, TrialRow
-from poolsearch.sweep.folder.folder import Options, folder_of, read_config, read_options
+from poolsearch.sweep.folder.folder import SweepFolder
 from poolsearch.sweep.search.front import mark_front
-from poolsearch.sweep.study.storage import (
-    CONNECTING,
-    check_file,
-    checked,
-    in_words,
-    read_only,
-    sqlite_file,
-    sqlite_url,
-)
+from poolsearch.sweep.study.storage import CONNECTING, StudyLocation, check_file, in_words, located, read_only
 from poolsearch.sweep.study.undamaged import check_trial, loaded, timings
 
 CANCELLED = "cancelled"  # the kind of a trial that was ended by hand: in Optuna's words it failed
@@ -87,12 +78,6 @@ class Kept:
         return self.state == "FAIL" and self.attributes.get("kind") == "crash"
 
 
-def url_of(study: str, options: Options | None = None) -> URL:
-    """Return the storage URL of a sweep with these options, or with those of its last run."""
-    wanted = (options or read_options(study)).storage
-    return checked(wanted) if wanted else sqlite_url(folder_of(study) / "study.db")
-
-
 def kept(connection: Connection, study: int, seen: int = -1, unfinished: Iterable[int] = ()) -> Iterator[Kept]:
     """Yield the trials of a study with a row id over `seen`, and those named, in their order."""
     trial: Kept | None = None
@@ -120,13 +105,11 @@ def numbered(connection: Connection, study: int) -> dict[int, int]:
     return {number: id for number, id, _ in rows}
 
 
-def study_id(connection: Connection, name: str, alone: bool = False) -> int | None:
-    """Return the row id of a study, or None when it is not in this storage.
-
-    `alone`: in a file of its own, as in the folder of a sweep: the one study there is it, also where it was renamed.
-    """
+def study_id(connection: Connection, location: StudyLocation) -> int | None:
+    """Return the row id of a study, or None when it is not in this storage."""
     studies = {name: id for id, name in connection.execute(text("select study_id, study_name from studies"))}
-    return studies.get(name, next(iter(studies.values())) if alone and len(studies) == 1 else None)
+    only = next(iter(studies.values())) if location.alone and len(studies) == 1 else None
+    return studies.get(location.name, only)
 
 
 @dataclass(frozen=True)
@@ -140,23 +123,19 @@ class Existing:
     complete: int
 
 
-def existing(study: str, options: Options) -> Existing | None:
+def existing(location: StudyLocation) -> Existing | None:
     """Return what a study was made with, None where there is none. Nothing is written.
 
     Raises StudyError when the storage can't be used.
     """
-    url, name = url_of(study, options), options.name or read_options(study).name or study
-    path = sqlite_file(url)
-    if path and not path.exists():
+    if location.file and not location.file.exists():
         return None
-    with in_words(url):
-        if path:
-            check_file(path)
-        engine = _reading(url, path)
+    with in_words(location.url):
+        engine = _reading(location)
         try:
             with engine.connect() as connection:
                 there = inspect(connection).has_table("studies")
-                id = study_id(connection, name, options.storage is None) if there else None
+                id = study_id(connection, location) if there else None
                 return _existing(connection, id) if id else None
         finally:
             engine.dispose()
@@ -177,22 +156,17 @@ def _existing(connection: Connection, id: int) -> Existing:
 class Reader:
     """A study to look at again and again; each look reads what changed since the last."""
 
-    def __init__(self, study: str) -> None:
+    def __init__(self, location: StudyLocation) -> None:
         """Open it. Raises StudyError when there is none, or its storage can't be used."""
-        study = read_config(study).study
-        url, options = url_of(study), read_options(study)
-        self._name, self._alone = options.name or study, options.storage is None
-        path = sqlite_file(url)
-        if path and not path.exists():
+        study = location.home.study
+        if location.file and not location.file.exists():
             raise StudyError(f"The sweep '{study}' has no trials yet.")
-        self._url, self._seen, self._together = url, -1, ""
+        self._location, self._seen, self._together = location, -1, ""
         self._rows: dict[int, TrialRow] = {}
         self._open: dict[int, Kept] = {}  # by row id
         self._marked: tuple[bool, tuple[TrialRow, ...]] | None = None
-        with in_words(url):
-            if path:
-                check_file(path)
-            self._engine = _reading(url, path)
+        with in_words(location.url):
+            self._engine = _reading(location)
             try:
                 with self._engine.connect() as connection:
                     self._id, config = self._found(connection)
@@ -204,17 +178,16 @@ class Reader:
     def _found(self, connection: Connection) -> tuple[int, str]:
         """Return the study's row id and the text of its config. Raises StudyError where the storage has none."""
         there = inspect(connection).has_table("studies")
-        found = study_id(connection, self._name, self._alone) if there else None
+        found = study_id(connection, self._location) if there else None
         config = connection.execute(_ATTRIBUTE, {"study": found, "key": "config"}).scalar() if found else None
         if not found or not config:
-            raise StudyError(
-                f"There is no study called '{self._name}' in the storage '{self._url.render_as_string()}'."
-            )
+            where = self._location.url.render_as_string()
+            raise StudyError(f"There is no study called '{self._location.name}' in the storage '{where}'.")
         return found, str(loaded(config, "its config"))
 
     def rows(self, alive: bool = False) -> tuple[TrialRow, ...]:
         """Return the trials as they are now, the front marked; those of a sweep that is not alive are waiting."""
-        with in_words(self._url), self._engine.connect() as connection:
+        with in_words(self._location.url), self._engine.connect() as connection:
             now = kept(connection, self._id, self._seen, self._open)
             fresh = [trial for trial in now if trial != self._open.get(trial.id)]
             together = str(connection.execute(_ATTRIBUTE, {"study": self._id, "key": "latency"}).scalar() or "{}")
@@ -243,30 +216,38 @@ class Reader:
         self._engine.dispose()
 
 
-def _reading(url: URL, path: Path | None) -> Engine:
-    if path is None:
-        return create_engine(url, pool_pre_ping=True, connect_args=CONNECTING)
+def _reading(location: StudyLocation) -> Engine:
+    """Return what only reads a study; a file is checked first."""
+    if location.file is None:
+        return create_engine(location.url, pool_pre_ping=True, connect_args=CONNECTING)
+    check_file(location.file)
     # the whole name, quoted, is the URL's database: SQLAlchemy hands it on as it is
-    url = URL.create("sqlite", database=read_only(path), query={"uri": "true"})
+    url = URL.create("sqlite", database=read_only(location.file), query={"uri": "true"})
     return create_engine(url, connect_args={"timeout": 5})
 
 
-def trial_rows(study: str, alive: bool = False) -> tuple[TrialRow, ...]:
+def trial_rows(home: SweepFolder) -> tuple[TrialRow, ...]:
     """Return all trials of a sweep as rows, read once. Raises StudyError."""
-    reader = Reader(study)
+    home.config()  # a sweep that is not there, or whose config can't be read, is refused as such
+    return rows_at(located(home))
+
+
+def rows_at(location: StudyLocation) -> tuple[TrialRow, ...]:
+    """Return all trials of a study as rows, read once. Raises StudyError."""
+    reader = Reader(location)
     try:
-        return reader.rows(alive)
+        return reader.rows()
     finally:
         reader.close()
 
 
-def find_trial(study: str, number: int) -> TrialRow:
+def find_trial(home: SweepFolder, number: int) -> TrialRow:
     """Return one trial of a sweep. Raises PoolsearchError when it isn't there."""
-    rows = trial_rows(study)
+    rows = trial_rows(home)
     for row in rows:
         if row.number == number:
             return row
-    raise PoolsearchError(f"The sweep '{study}' has trials 0 to {len(rows) - 1}, got {number}.")
+    raise PoolsearchError(f"The sweep '{home.study}' has trials 0 to {len(rows) - 1}, got {number}.")
 
 
 def _row(trial: Kept) -> TrialRow:

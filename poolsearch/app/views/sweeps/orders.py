@@ -15,7 +15,8 @@ from poolsearch.app.controls.plain import as_text
 from poolsearch.config import TRIALS_MOST, SweepConfig
 from poolsearch.errors import PoolsearchError
 from poolsearch.records.sweep import SweepStatus
-from poolsearch.sweep.folder import commands, folder
+from poolsearch.sweep.folder import commands
+from poolsearch.sweep.folder.folder import SweepFolder
 from poolsearch.sweep.running import launch
 
 _SENT, _SAID = "sweep-sent", "sweep-said"
@@ -27,14 +28,14 @@ _ICONS = {"pause": "pause", "resume": "play_arrow", "retry": "replay", "stop": "
 _AGAIN = {"resume": launch.resume, "retry": launch.retry}  # what also starts a sweep that is not at work
 
 
-def order_id(study: str, do: str, number: int = 0) -> str:
+def order_id(home: SweepFolder, do: str, number: int = 0) -> str:
     """Return the id of a command as it is seen now: it changes when any command was carried out since."""
-    done = folder.folder_of(study) / "commands" / "done"
+    done = home.commands / "done"
     seen = sum(1 for _ in done.iterdir()) if done.is_dir() else 0
     return f"page-{do}-{number}-{seen}"
 
 
-def buttons(status: SweepStatus) -> None:
+def buttons(home: SweepFolder, status: SweepStatus) -> None:
     """Draw pause or resume, retry and stop, as far as the state allows; each says what one would type in a shell."""
     shown = ["pause"] if status.state in PAUSABLE else ["resume"] if status.state in RESUMABLE else []
     shown += ["retry"] if status.lost and status.state not in ("queued", "starting", "stopping") else []
@@ -46,44 +47,43 @@ def buttons(status: SweepStatus) -> None:
             key=f"sweep-{do}",
             help=f"`{launch.in_words(do, status.study)}`",
             on_click=_order,
-            args=(status.study, do, 0, order_id(status.study, do)),
+            args=(home, do, 0, order_id(home, do)),
             disabled=status.state == "stopping",
         )
 
 
-def changes(status: SweepStatus) -> None:
+def changes(home: SweepFolder, status: SweepStatus) -> None:
     """Draw what changes a sweep while it is there: more trials, other workers, one trial cancelled."""
-    study = status.study
     with st.popover("Change", icon=":material/tune:", key="sweep-change"):
-        config = folder.read_config(study)
+        config = home.config()
         if config.trials < TRIALS_MOST:
-            _adding(status, config, "trials")
+            _adding(home, status, config, "trials")
         if config.minutes is not None:
-            _adding(status, config, "minutes")
+            _adding(home, status, config, "minutes")
         if not status.alive:
             return
         many = int(st.number_input("Workers", 1, 256, max(1, status.workers), key="many-workers", persist_state="page"))
         st.button(
             "Change the workers",
             key="sweep-workers",
-            help=f"`{launch.in_words('workers', study, many)}`",
+            help=f"`{launch.in_words('workers', home.study, many)}`",
             on_click=_order,
-            args=(study, "workers", many, order_id(study, "workers", many)),
+            args=(home, "workers", many, order_id(home, "workers", many)),
         )
-        _cancelling(status)
+        _cancelling(home, status)
 
 
-def _adding(status: SweepStatus, config: SweepConfig, what: launch.Budget) -> None:
-    study, do = status.study, "extend" if what == "minutes" else "add"
+def _adding(home: SweepFolder, status: SweepStatus, config: SweepConfig, what: launch.Budget) -> None:
+    do = "extend" if what == "minutes" else "add"
     label = f"{what.capitalize()} to add"
     more = int(st.number_input(label, 1, TRIALS_MOST, 8, key=f"more-{what}", persist_state="page"))
     flag = ["--minutes"] if what == "minutes" else []
     st.button(
         "Add them" if status.alive else "Add them and go on",
         key=f"sweep-{do}",
-        help=f"`{launch.in_words('add', study, more, *flag)}`",
+        help=f"`{launch.in_words('add', home.study, more, *flag)}`",
         on_click=_add,
-        args=(study, more, what, _budget(config), order_id(study, do, more)),
+        args=(home, more, what, _budget(config), order_id(home, do, more)),
     )
 
 
@@ -92,7 +92,7 @@ def _budget(config: SweepConfig) -> str:
     return f"{config.trials} trials{minutes}"
 
 
-def _cancelling(status: SweepStatus) -> None:
+def _cancelling(home: SweepFolder, status: SweepStatus) -> None:
     at_work = [trial.number for trial in status.running if trial.number >= 0]  # the timing of all is no trial
     chosen = st.selectbox(
         "Trial at work", at_work, None, key="trial-at-work", placeholder="choose one", disabled=not at_work
@@ -103,42 +103,42 @@ def _cancelling(status: SweepStatus) -> None:
         key="sweep-cancel",
         help=f"`{launch.in_words('cancel', status.study, 'TRIAL' if number < 0 else number)}`",
         on_click=_order,
-        args=(status.study, "cancel", number, order_id(status.study, "cancel", max(number, 0))),
+        args=(home, "cancel", number, order_id(home, "cancel", max(number, 0))),
         disabled=number < 0,
     )
 
 
-def _order(study: str, do: str, number: int, id: str) -> None:
+def _order(home: SweepFolder, do: str, number: int, id: str) -> None:
     """Send a command, or start again a sweep that is not at work; what is refused is kept for `answer`."""
 
     def go() -> None:
-        if sent := _AGAIN[do](study, id) if do in _AGAIN else commands.send(study, do, number, id):
-            st.session_state[_SENT] = (study, sent)
+        if sent := _AGAIN[do](home, id) if do in _AGAIN else commands.send(home, do, number, id):
+            st.session_state[_SENT] = (home, sent)
 
-    _say(study, go)
+    _say(home, go)
 
 
-def _add(study: str, number: int, what: launch.Budget, seen: str, id: str) -> None:
+def _add(home: SweepFolder, number: int, what: launch.Budget, seen: str, id: str) -> None:
     """Add trials or minutes to a sweep, unless its budget is no longer the one that the visitor saw."""
 
     def go() -> None:
-        there = _budget(folder.read_config(study))
+        there = _budget(home.config())
         if there != seen:
             raise PoolsearchError(f"The sweep has {there} by now, not {seen}. Nothing was added.")
-        if sent := launch.add(study, number, what, id):
-            st.session_state[_SENT] = (study, sent)
+        if sent := launch.add(home, number, what, id):
+            st.session_state[_SENT] = (home, sent)
 
-    _say(study, go)
+    _say(home, go)
 
 
-def _say(study: str, go: Callable[[], None]) -> None:
+def _say(home: SweepFolder, go: Callable[[], None]) -> None:
     try:
         go()
     except PoolsearchError as error:
-        st.session_state[_SAID] = (study, str(error), True, time.monotonic())
+        st.session_state[_SAID] = (home, str(error), True, time.monotonic())
 
 
-def answer(study: str) -> str:
+def answer(home: SweepFolder) -> str:
     """Return what came of the last command for ten seconds after it was carried out; draw what was refused.
 
     It is a line and no toast: a toast would lie over the buttons.
@@ -147,8 +147,8 @@ def answer(study: str) -> str:
     if sent and (words := commands.outcome(*sent)) is not None:
         del st.session_state[_SENT]
         st.session_state[_SAID] = (sent[0], words, False, now)
-    about, words, refused, since = st.session_state.get(_SAID, ("", "", False, 0.0))
-    if about != study or now - since > _SHOWN_S:
+    about, words, refused, since = st.session_state.get(_SAID, (None, "", False, 0.0))
+    if about != home or now - since > _SHOWN_S:
         return ""
     if refused:
         st.warning(as_text(words), icon=":material/block:")

@@ -50,7 +50,7 @@ def config_of(network: str, side: int, said: Mapping[str, Any]) -> SweepConfig:
     for word, what in (("kinds", "pooling"), ("kernel", "kernel"), ("stride", "stride")):
         if not space[word]:
             raise PoolsearchError(f"No {what} is chosen for all sites. Choose one at least.")
-    if (folder.folder_of(said["study"]) / "config.toml").exists():
+    if folder.open_folder(said["study"]).config_file.exists():
         raise StudyError(f"There is a sweep called '{said['study']}' already. Take another name.")
     channels = backbone(network).size[0]
     sites = {name: SiteSpace.model_construct(**own) for name, own in space["sites"].items()}

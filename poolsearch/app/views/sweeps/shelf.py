@@ -18,6 +18,7 @@ from poolsearch.figures.trials import MOST_FRONTS, fronts
 from poolsearch.objectives import OBJECTIVES, USUAL, Objective
 from poolsearch.records.sweep import SweepStatus, TrialRow
 from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import SweepFolder
 from poolsearch.sweep.search.front import mark_front
 from poolsearch.units import duration
 
@@ -75,7 +76,8 @@ def _asked(names: Sequence[str]) -> list[str]:
 def line_of(name: str) -> dict[str, Any]:
     """Return a sweep as a line of the table; of a broken one what can be read, and why no more."""
     try:
-        return _line(name, _stamp(name))
+        home = folder.open_folder(name)
+        return _line(home, _stamp(home))
     except PoolsearchError as error:
         empty = dict.fromkeys(("backbone", "data", "trials", *USUAL, "started", "duration"))
         return {"sweep": name, "state": BROKEN[0], **empty, "problem": str(error)}
@@ -91,37 +93,35 @@ def _best_column(one: Objective) -> Any:
     return st.column_config.NumberColumn(title, format=f"%.{one.digits}f", width=82, help=f"{one.best}, {one.meaning}.")
 
 
-def _stamp(name: str) -> tuple[int, ...]:
+def _stamp(home: SweepFolder) -> tuple[int, ...]:
     """Return what changes whenever a figure of a sweep may have."""
-    place = folder.folder_of(name)
-    paths = [place / file for file in ("config.toml", "status.json", "study.db", "study.db-wal")]
-    alive = int(folder.read_status(name).alive)
+    paths = [home.path / file for file in ("config.toml", "status.json", "study.db", "study.db-wal")]
+    alive = int(home.status().alive)
     return (alive, *(path.stat().st_mtime_ns if path.exists() else 0 for path in paths))
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _line(name: str, stamp: tuple[int, ...]) -> dict[str, Any]:
-    config, status = folder.read_config(name), folder.read_status(name)
-    done = [row for row in rows_of(name) if row.state == "complete"]
+def _line(home: SweepFolder, stamp: tuple[int, ...]) -> dict[str, Any]:
+    config, status = home.config(), home.status()
+    done = [row for row in rows_of(home) if row.state == "complete"]
     most = status.trials or config.trials
     return {
-        "sweep": name,
+        "sweep": home.study,
         "state": STATES[status.state][0],
         "backbone": config.backbone,
         "data": config.data,
         "trials": f"{status.ended}" if config.minutes else f"{status.ended} of {most}",
         **{name: best and OBJECTIVES[name].scaled(best) for name, best in best_of_usual(done).items()},
-        "started": datetime.fromtimestamp(_last_start(name)),
+        "started": datetime.fromtimestamp(_last_start(home)),
         "duration": duration(status.elapsed_s),
         "problem": "",
     }
 
 
-def _last_start(name: str) -> float:
+def _last_start(home: SweepFolder) -> float:
     """Return when a coordinator last took a sweep, in seconds of the epoch; when it was set up, where none did."""
-    place = folder.folder_of(name)
-    lease = place / "lease"
-    return (lease if lease.exists() else place / "config.toml").stat().st_mtime
+    lease = home.path / "lease"
+    return (lease if lease.exists() else home.config_file).stat().st_mtime
 
 
 # ---------------------------------------------------------------------------------------------- open, rename, delete
@@ -149,7 +149,7 @@ def _rename(name: str) -> None:
     new = st.text_input("New name", name, max_chars=64, key="rename-to")
     if st.button("Rename it", type="primary", key="rename-now"):
         try:
-            folder.rename(name, new)
+            folder.rename(folder.open_folder(name), new)
         except PoolsearchError as error:
             st.warning(as_text(str(error)))
             return
@@ -161,11 +161,12 @@ def _rename(name: str) -> None:
 def _delete(name: str) -> None:
     st.text(name)
     st.caption("Its trials, figures and trained weights are removed from this machine. They can't be brought back.")
-    if left := folder.stays(name):
+    home = folder.open_folder(name)
+    if left := folder.stays(home):
         st.caption(as_text(left))
     if st.button("Delete it", type="primary", icon=":material/delete:", key="delete-now"):
         try:
-            folder.delete(name)
+            folder.delete(home)
         except PoolsearchError as error:
             st.warning(as_text(str(error)))
             return
@@ -180,8 +181,9 @@ def _compare(names: Sequence[str]) -> None:
     """Draw the fronts of several sweeps in one figure, and a table of what differs."""
     found = []
     for name in names:
+        home = folder.open_folder(name)
         try:
-            found.append((name, folder.read_status(name), rows_of(name), folder.read_config(name).model_dump()))
+            found.append((name, home.status(), rows_of(home), home.config().model_dump()))
         except PoolsearchError:
             continue  # its sentence stands below the table
     if len(found) < 2:

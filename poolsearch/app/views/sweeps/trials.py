@@ -15,6 +15,7 @@ from poolsearch.app.views.sweeps import orders
 from poolsearch.errors import PoolsearchError
 from poolsearch.objectives import OBJECTIVES, USUAL, Objective
 from poolsearch.records.sweep import SweepStatus, TrialRow
+from poolsearch.sweep.folder.folder import SweepFolder
 from poolsearch.sweep.running import launch
 from poolsearch.units import csv_text, duration
 
@@ -138,14 +139,14 @@ def as_json(rows: Sequence[TrialRow]) -> str:
     )
 
 
-def downloads(study: str) -> None:
+def downloads(home: SweepFolder) -> None:
     """Draw the buttons that take all trials along, as they are when one is pressed."""
     with st.container(horizontal=True):
         for name, mime, make in (("csv", "text/csv", as_csv), ("json", "application/json", as_json)):
             st.download_button(
                 f"All trials, {name.upper()}",
-                partial(_file, study, make),
-                f"{study}.{name}",
+                partial(_file, home, make),
+                f"{home.study}.{name}",
                 mime,
                 key=name,
                 icon=":material/download:",
@@ -153,16 +154,16 @@ def downloads(study: str) -> None:
             )
 
 
-def _file(study: str, make: Callable[[Sequence[TrialRow]], str]) -> str:
+def _file(home: SweepFolder, make: Callable[[Sequence[TrialRow]], str]) -> str:
     try:
-        return make(rows_of(study))
+        return make(rows_of(home))
     except PoolsearchError as error:
         return str(error)
 
 
-def how_it_runs(status: SweepStatus) -> None:
+def how_it_runs(home: SweepFolder, status: SweepStatus) -> None:
     """Draw the command lines of all buttons, and the end of the log."""
     with st.expander("The same in a shell", key="sweep-shell"):
         st.code(orders.in_a_shell(status), language="bash")
     with st.expander("Log", key="sweep-log"):
-        st.code(launch.log_tail(status.study) or "Nothing was written yet.", language=None)
+        st.code(launch.log_tail(home) or "Nothing was written yet.", language=None)

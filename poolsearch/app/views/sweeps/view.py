@@ -12,6 +12,7 @@ import streamlit as st
 from poolsearch.app.controls import links
 from poolsearch.app.controls.controls import choose
 from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import SweepFolder
 
 VIEWS = ("Watch", "New", "All")
 OF_VIEWS = {"network": "New", "size": "New", "marked": "All"}  # options of a link that only one of them has
@@ -27,7 +28,7 @@ def sweeps() -> tuple[str, ...]:
     return names
 
 
-def picker(names: Sequence[str]) -> tuple[str, str | None]:
+def picker(names: Sequence[str]) -> tuple[str, SweepFolder | None]:
     """Return the view and the sweep to show, None where there is none."""
     view = choose("View", VIEWS, "pane")
     for key, its_view in OF_VIEWS.items():
@@ -38,7 +39,7 @@ def picker(names: Sequence[str]) -> tuple[str, str | None]:
     return view, choose_sweep(names, _watch)
 
 
-def choose_sweep(names: Sequence[str], on_change: Callable[[], None]) -> str | None:
+def choose_sweep(names: Sequence[str], on_change: Callable[[], None]) -> SweepFolder | None:
     """Return the sweep chosen in the sidebar, None where there is none; its name is always in the URL.
 
     A link without a name means the newest today, and another one tomorrow.
@@ -56,7 +57,7 @@ def choose_sweep(names: Sequence[str], on_change: Callable[[], None]) -> str | N
     chosen: str = st.sidebar.selectbox("Sweep", names, key="sweep", on_change=on_change)
     links.settle("sweep", chosen)
     links.write("sweep", chosen)
-    return chosen
+    return folder.open_folder(chosen)
 
 
 def _watch() -> None:

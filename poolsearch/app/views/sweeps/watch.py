@@ -18,7 +18,7 @@ from poolsearch.app.views.sweeps import orders
 from poolsearch.errors import PoolsearchError
 from poolsearch.objectives import USUAL, Objective, axes
 from poolsearch.records.sweep import SweepStatus, TrialRow
-from poolsearch.sweep.folder import folder
+from poolsearch.sweep.folder.folder import SweepFolder
 from poolsearch.units import duration, left_in_words, of_budget, size
 
 Colour = Literal["blue", "orange", "green", "red", "gray"]
@@ -40,23 +40,15 @@ _SILENT_S = 15.0  # the coordinator writes every second; a long wait for the dat
 _SPARK = 60  # trials in a small curve: more could not be told apart
 
 
-def is_alive(study: str) -> bool:
-    """Return whether a sweep's coordinator is at work, waits or is paused."""
-    try:
-        return folder.read_status(study).alive
-    except PoolsearchError:
-        return False
-
-
-def read(study: str) -> tuple[SweepStatus, tuple[TrialRow, ...], str]:
+def read(home: SweepFolder) -> tuple[SweepStatus, tuple[TrialRow, ...], str]:
     """Return where a sweep stands, its trials, and what is broken about it in words."""
     try:
-        status, config = folder.read_status(study), folder.read_config(study)
+        status, config = home.status(), home.config()
     except PoolsearchError as error:
-        return SweepStatus(study, "failed", 0), (), str(error)
+        return SweepStatus(home.study, "failed", 0), (), str(error)
     status = replace(status, trials=status.trials or config.trials, minutes=status.minutes or config.minutes)
     try:
-        rows = rows_of(study)
+        rows = rows_of(home)
         if status.state in ("queued", "starting"):  # a coordinator that starts has not counted what is there
             ended = Counter(row.state for row in rows)
             status = replace(status, complete=ended["complete"], failed=ended["failed"])
@@ -66,15 +58,15 @@ def read(study: str) -> tuple[SweepStatus, tuple[TrialRow, ...], str]:
         return status, (), "" if status.alive else str(error)
 
 
-def objectives(study: str) -> tuple[str, ...]:
+def objectives(home: SweepFolder) -> tuple[str, ...]:
     """Return what a sweep trades against what; the usual ones where its config can't be read."""
     try:
-        return folder.read_config(study).objectives
+        return home.config().objectives
     except PoolsearchError:
         return USUAL
 
 
-def head(status: SweepStatus, broken: str) -> None:
+def head(home: SweepFolder, status: SweepStatus, broken: str) -> None:
     """Draw the title with the state, the sweep's name and its buttons in one row; of a broken one what is broken."""
     with st.container(horizontal=True, vertical_alignment="center", key="sweep-head"):
         st.title("Sweeps", width="content", anchor=False)
@@ -85,9 +77,9 @@ def head(status: SweepStatus, broken: str) -> None:
         if st.session_state.pop("to-top", False):
             to_top(key="to-top-now")
         if not broken:
-            orders.buttons(status)
+            orders.buttons(home, status)
         if not broken and status.state not in ("queued", "starting", "stopping"):
-            orders.changes(status)
+            orders.changes(home, status)
     if broken:
         st.warning(as_text(broken), icon=":material/broken_image:")
 
