@@ -1,6 +1,7 @@
 # make app    on a fresh machine: makes .venv, installs, opens the app on http://localhost:8501
 # make test   on a fresh machine: makes .venv, installs, runs all tests that need no GPU, browser or network
 # make quick  the tests of the parts touched since main
+# make docs   docs/, the notebooks and the API as a site in site/; a warning is an error
 # make sweep  the default sweep, headless, on the embedded data (a second call continues or shows it)
 # make check  format, lint, types, tests: what CI runs; make browser and make faults are its other two parts
 #             (make faults also installs what clusters take, and uses PostgreSQL where it is installed)
@@ -12,7 +13,7 @@ PORT ?= 8501
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: app quick test sweep check lint types browser faults mutants slow clean python
+.PHONY: app quick test sweep check docs lint types browser faults mutants slow clean python
 
 app: .venv/app
 	$(BIN)/python -m poolsearch app --port $(PORT)
@@ -36,6 +37,10 @@ lint: .venv/dev
 
 types: .venv/dev
 	$(BIN)/mypy
+
+# the variable silences a notice on the successor of MkDocs that is printed at every build
+docs: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 browser: .venv/dev
 	$(BIN)/python -m pytest -m browser
@@ -66,4 +71,4 @@ python:
 	  echo "Poolsearch needs Python 3.11, 3.12 or 3.13 with venv; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing). Install it, or say which: make $(firstword $(MAKECMDGOALS) app) PYTHON=/path/to/python3.11" >&2; exit 2; }
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis site

@@ -41,7 +41,7 @@ class PoolsearchError(ValueError):
 
 
 class PlanError(PoolsearchError):
-    """A Plan or PoolSpec that is misspelt or can't exist (floor 0: before any backbone is looked at)."""
+    """A Plan or PoolSpec that is misspelt or can't exist, whatever the backbone."""
 
 
 class WindowError(PoolsearchError):

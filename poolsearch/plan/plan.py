@@ -24,9 +24,9 @@ _LETTERS_MOST = 50_000  # of a Plan's text; a pooling at each of 200 sites takes
 class Plan:
     """A backbone, an input size (channels, height, width), and the PoolSpec at each site that was changed."""
 
-    backbone: str
-    size: tuple[int, int, int]
-    sites: tuple[tuple[str, PoolSpec], ...] = ()
+    backbone: str  # its name: ours, torchvision's, or timm.NAME
+    size: tuple[int, int, int]  # channels, height and width in pixels
+    sites: tuple[tuple[str, PoolSpec], ...] = ()  # what stands at each site that was changed
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.backbone):

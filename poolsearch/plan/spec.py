@@ -34,16 +34,16 @@ class PoolSpec:
     Raises PlanError when made with what can't exist (kernel 0, padding above half the kernel, an unknown kind).
     """
 
-    kind: str
-    kernel: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
-    padding: Padding = ()
-    dilation: tuple[int, ...] = ()
-    ceil: bool = False
+    kind: str  # one of the names in poolsearch.plan.kinds
+    kernel: tuple[int, ...] = ()  # pixels along each axis
+    stride: tuple[int, ...] = ()  # pixels; the kernel's when left out, as torch has it
+    padding: Padding = ()  # pixels at begin and end of each axis, or one of SAME
+    dilation: tuple[int, ...] = ()  # pixels from one number of the window to the next
+    ceil: bool = False  # the output size is rounded up
     counted: bool = True  # an average counts the padding's zeros, as torch does by default
     border: str = ""  # real numbers in the padding, one of BORDERS; "" is the kind's own
     placement: str = "after"  # only at a strided convolution
-    options: tuple[tuple[str, float], ...] = ()
+    options: tuple[tuple[str, float], ...] = ()  # those of the kind that are not at their default
 
     def __post_init__(self) -> None:
         _normalise(self)
