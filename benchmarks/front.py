@@ -35,7 +35,7 @@ from poolsearch.data import datasets  # noqa: E402
 from poolsearch.measure.latency import latencies  # noqa: E402
 from poolsearch.plan import Plan  # noqa: E402
 from poolsearch.surgery import rebuild  # noqa: E402
-from poolsearch.sweep.folder import folder  # noqa: E402
+from poolsearch.sweep.folder.folder import existing_folder  # noqa: E402
 from poolsearch.sweep.search.front import front  # noqa: E402
 from poolsearch.sweep.study.store import trial_rows  # noqa: E402
 from poolsearch.training import train  # noqa: E402
@@ -69,8 +69,9 @@ def main(
 ) -> None:
     """Measure the gain of each Plan on a front over the published network."""
     torch.set_num_threads(1)
-    config = folder.read_config(study)
-    found = [row.plan for row in front(trial_rows(study)) if row.plan.sites]
+    home = existing_folder(study)
+    config = home.config()
+    found = [row.plan for row in front(trial_rows(home)) if row.plan.sites]
     plans = [found[0].published, *found]
     fresh = [config.seed + 1000 + number for number in range(seeds)]
     scores = accuracies(plans, fresh, config)
