@@ -77,21 +77,21 @@ class InstantEngine:
     """Two workers that answer at the next look."""
 
     def __init__(self) -> None:
-        self.jobs: list[dict[str, Any]] = []
+        self.jobs: list[Any] = []
         self.source = random.Random(0)
 
-    def submit(self, job: dict[str, Any]) -> None:
+    def submit(self, job: Any) -> None:
         """Take a job."""
         self.jobs.append(job)
 
     def poll(self, timeout: float) -> list[dict[str, Any]]:
         """Return the figures of all jobs."""
         jobs, self.jobs = self.jobs, []
-        said = (result(self.source) if job["do"] == "trial" else self._timed(job) for job in jobs)
-        return [{"id": job["id"], "attempt": job["attempt"], "event": "done", **one} for job, one in zip(jobs, said)]
+        said = (result(self.source) if job.do == "trial" else self._timed(job) for job in jobs)
+        return [{"id": job.id, "attempt": job.attempt, "event": "done", **one} for job, one in zip(jobs, said)]
 
-    def _timed(self, job: dict[str, Any]) -> dict[str, Any]:
-        return {"latencies": [{"ms": 1.0, "low_ms": 1.0, "high_ms": 1.0} for _ in job["plans"]]}
+    def _timed(self, job: Any) -> dict[str, Any]:
+        return {"latencies": [{"ms": 1.0, "low_ms": 1.0, "high_ms": 1.0} for _ in job.plans]}
 
     def cancel(self, id: int) -> None:
         """Nothing runs long enough."""

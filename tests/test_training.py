@@ -243,9 +243,10 @@ def test_timing_puts_the_number_of_threads_back():
 LEAN = """
 import sys
 from poolsearch.sweep.engines import worker
+from poolsearch.sweep.engines.jobs import TrialJob
 from tests.conftest import TINY
 worker._import_all()
-worker.run_trial({"id": 0, "attempt": 1, "config": TINY, "plan": "smallnet/1x12x12", "seed": 0})
+worker.run_trial(TrialJob(id=0, attempt=1, config=TINY, plan="smallnet/1x12x12", seed=0))
 print({"torch._dynamo", "sympy", "sklearn", "scipy", "pandas"} & sys.modules.keys())
 """
 

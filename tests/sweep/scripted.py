@@ -20,17 +20,17 @@ class ScriptedEngine:
 
     def submit(self, job):
         assert len(self.jobs) < self.workers
-        self.jobs[job["id"]] = job
-        if job["do"] == "trial":
-            self.seen.append((job["id"], job["attempt"]))
+        self.jobs[job.id] = job
+        if job.do == "trial":
+            self.seen.append((job.id, job.attempt))
 
     def poll(self, timeout):
         answers = self.said
         self.said = []
         for id, job in list(self.jobs.items()):
-            said = timed(job) if job["do"] == "latency" else self.script(job)
+            said = timed(job) if job.do == "latency" else self.script(job)
             if said:
-                answers.append({"id": id, "attempt": job["attempt"], **said})
+                answers.append({"id": id, "attempt": job.attempt, **said})
                 if said["event"] not in ("epoch", "waits"):
                     del self.jobs[id]
         if not answers:
@@ -52,7 +52,7 @@ class ScriptedEngine:
 
 
 def timed(job):
-    return {"event": "done", "latencies": [{"ms": 2.0, "low_ms": 2.0, "high_ms": 2.0} for _ in job["plans"]]}
+    return {"event": "done", "latencies": [{"ms": 2.0, "low_ms": 2.0, "high_ms": 2.0} for _ in job.plans]}
 
 
 def done(**said):

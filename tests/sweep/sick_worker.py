@@ -25,9 +25,9 @@ ERRORS = {
 
 
 def sick(job, *more):
-    if job["id"] != 1:
+    if job.id != 1:
         return healthy(job, *more)
-    illness = config.parse(job["config"]).study.partition("-")[2]
+    illness = config.parse(job.config).study.partition("-")[2]
     if illness == "segfault":
         ctypes.string_at(0)
     if illness == "killed":

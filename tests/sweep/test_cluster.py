@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from poolsearch.config import to_toml
 from poolsearch.errors import EngineError
 from poolsearch.sweep.engines import cluster, cluster_connection as connection, worker
 from poolsearch.sweep.engines.cluster import RayEngine
+from poolsearch.sweep.engines.jobs import TrialJob
 
 pytestmark = [
     pytest.mark.faults,
@@ -66,6 +68,21 @@ def start(ray_cluster):
         engine.close()
 
 
+@dataclass(frozen=True)
+class Task(TrialJob):
+    """A job for those that stand in for a worker: what it is to do there."""
+
+    attempt: int = 1
+    config: str = ""
+    plan: str = ""
+    seed: int = 0
+    waits: bool = False
+    doomed: str | None = None  # id of a node
+    times: int = 1
+    heard: str = ""  # path
+    how: str = ""
+
+
 def until_the_end(engine, job, each=lambda answer: None):
     """Submit a job and return all its answers; `each` hears them as they come."""
     engine.submit(job)
@@ -83,9 +100,9 @@ def tell(job, device, say):
     """Say where this is; then wait to be killed, or be done."""
     import ray
 
-    ticket = {"id": job["id"], "attempt": job["attempt"]}
+    ticket = {"id": job.id, "attempt": job.attempt}
     node = ray.get_runtime_context().get_node_id()
-    waits = (job["attempt"] == 1 and job["waits"]) or node == job["doomed"]
+    waits = (job.attempt == 1 and job.waits) or node == job.doomed
     say({**ticket, "event": "epoch", "row": {"pid": os.getpid(), "node": node, "waits": waits}})
     if waits:
         time.sleep(60)
@@ -98,20 +115,20 @@ def test_sixty_jobs_outlive_ten_kills_and_a_lost_node(ray_cluster, start):
     engine = start(None, "cuda", gpu_model="A100", work=tell)
     assert (engine.resources().workers, engine.resources().free) == (6, 6)
     assert engine.resources().device == "Ray cluster, 6 A100 on 3 nodes"
-    todo = [{"id": id, "attempt": 1, "waits": id < 10, "doomed": None} for id in range(60)]
+    todo = [Task(id, waits=id < 10) for id in range(60)]
     given, died, done = {}, [], []
     while len(done) < 60:
         while todo and engine.resources().free:
-            job = {**todo.pop(0), "doomed": doomed.node_id if len(done) >= 20 else None}
-            given[job["id"]] = job
+            job = replace(todo.pop(0), doomed=doomed.node_id if len(done) >= 20 else None)
+            given[job.id] = job
             engine.submit(job)
         for answer in engine.poll(5):
             if answer["event"] == "died":
                 died.append(answer)
-                todo.append({**given[answer["id"]], "attempt": answer["attempt"] + 1})
+                todo.append(replace(given[answer["id"]], attempt=answer["attempt"] + 1))
             elif answer["event"] == "done":
                 done.append(answer)
-            elif answer["row"]["node"] == given[answer["id"]]["doomed"]:
+            elif answer["row"]["node"] == given[answer["id"]].doomed:
                 if doomed in ray_cluster.worker_nodes:
                     ray_cluster.remove_node(doomed, allow_graceful=False)
             elif answer["row"]["waits"]:
@@ -131,7 +148,7 @@ def test_a_job_for_which_no_node_has_room_is_said_to_wait(start):
     room = 4  # A100s; a node that an earlier test took away may not have been given up yet
     engine = start(room + 1, "cuda", gpu_model="A100", work=tell)
     for id in range(room + 1):
-        engine.submit({"id": id, "attempt": 1, "waits": True, "doomed": None})
+        engine.submit(Task(id, waits=True))
     at_work, deadline = set(), time.monotonic() + 60
     while len(at_work) < room:
         assert time.monotonic() < deadline, f"only {at_work} began"
@@ -153,12 +170,12 @@ def test_a_process_that_dies_before_its_job_begins_is_no_attempt(start, monkeypa
     begin, begun = engine._begin, []
 
     def birth(job):
-        begun.append(job["id"])
+        begun.append(job.id)
         task = ray.remote(vanish).options(num_returns="streaming", max_retries=0)
         return task.remote() if len(begun) <= stillborn else begin(job)
 
     monkeypatch.setattr(engine, "_begin", birth)
-    *_, answer = until_the_end(engine, {"id": 1, "attempt": 1, "waits": False, "doomed": None})
+    *_, answer = until_the_end(engine, Task(1))
     assert (answer["event"], begun) == (event, [1, 1, 1])
 
 
@@ -166,14 +183,14 @@ def hang(job, device, say):
     """Hold Python's lock in a library, so that no signal and no exception gets through."""
     import ctypes
 
-    say({"id": job["id"], "attempt": job["attempt"], "event": "epoch", "row": {"pid": os.getpid()}})
+    say({"id": job.id, "attempt": job.attempt, "event": "epoch", "row": {"pid": os.getpid()}})
     time.sleep(0.3)
     ctypes.PyDLL(None).sleep(1000)
 
 
 def test_a_job_that_hangs_is_cancelled_without_an_answer(start):
     engine = start(1, work=hang)
-    engine.submit({"id": 1, "attempt": 1})
+    engine.submit(Task(1))
     [said] = engine.poll(20)
     time.sleep(1)
     engine.cancel(1)
@@ -186,15 +203,14 @@ def test_a_job_that_hangs_is_cancelled_without_an_answer(start):
 
 def save(job, device, say):
     """Train nothing; write the weights that the job has in mind."""
-    Path(job["weights"]).write_bytes(bytes(range(256)) * job["times"])
-    say({"id": job["id"], "attempt": job["attempt"], "event": "done"})
+    Path(job.weights).write_bytes(bytes(range(256)) * job.times)
+    say({"id": job.id, "attempt": job.attempt, "event": "done"})
 
 
 def test_weights_come_back_bit_for_bit(start, tmp_path):
     path = tmp_path / "new" / "7.safetensors"
-    [answer] = until_the_end(
-        start(work=save), {"id": 7, "attempt": 2, "weights": str(path), "times": 8192}
-    )  # 2 MiB: larger than what Ray sends along with a message
+    job = Task(7, 2, weights=str(path), times=8192)  # 2 MiB: larger than what Ray sends along with a message
+    [answer] = until_the_end(start(work=save), job)
     assert answer == {"id": 7, "attempt": 2, "event": "done"}
     assert path.read_bytes() == bytes(range(256)) * 8192
     assert [file.name for file in path.parent.iterdir()] == ["7.safetensors"]
@@ -204,7 +220,7 @@ def test_damaged_weights_are_worth_another_attempt(start, tmp_path, monkeypatch)
     engine = start(work=save)
     monkeypatch.setattr(cluster, "hashlib", SimpleNamespace(sha256=lambda content: hashlib.sha256(content + b"!")))
     path = tmp_path / "7.safetensors"
-    [answer] = until_the_end(engine, {"id": 7, "attempt": 1, "weights": str(path), "times": 1})
+    [answer] = until_the_end(engine, Task(7, weights=str(path)))
     assert answer["event"] == "died"
     assert "came back damaged" in answer["reason"]
     assert not path.exists()
@@ -213,7 +229,7 @@ def test_damaged_weights_are_worth_another_attempt(start, tmp_path, monkeypatch)
 def test_weights_that_cannot_be_written_are_no_traceback(start, tmp_path):
     (tmp_path / "taken").touch()
     path = tmp_path / "taken" / "7.safetensors"
-    [answer] = until_the_end(start(work=save), {"id": 7, "attempt": 1, "weights": str(path), "times": 1})
+    [answer] = until_the_end(start(work=save), Task(7, weights=str(path)))
     assert (answer["event"], answer["kind"]) == ("failed", "refused")
     assert str(path) in answer["reason"]
 
@@ -221,10 +237,10 @@ def test_weights_that_cannot_be_written_are_no_traceback(start, tmp_path):
 def count(job, device, say):
     """Take three epochs, each until it was heard of."""
     for epoch in range(3):
-        say({"id": job["id"], "attempt": 1, "event": "epoch", "row": {"epoch": epoch}})
-        while not Path(job["heard"], str(epoch)).exists():
+        say({"id": job.id, "attempt": 1, "event": "epoch", "row": {"epoch": epoch}})
+        while not Path(job.heard, str(epoch)).exists():
             time.sleep(0.01)
-    say({"id": job["id"], "attempt": 1, "event": "done"})
+    say({"id": job.id, "attempt": 1, "event": "done"})
 
 
 def test_epochs_are_heard_of_while_the_job_runs(start, tmp_path):
@@ -232,7 +248,7 @@ def test_epochs_are_heard_of_while_the_job_runs(start, tmp_path):
         if answer["event"] == "epoch":
             (tmp_path / str(answer["row"]["epoch"])).touch()
 
-    answers = until_the_end(start(work=count), {"id": 3, "attempt": 1, "heard": str(tmp_path)}, hear)
+    answers = until_the_end(start(work=count), Task(3, heard=str(tmp_path)), hear)
     assert [answer.get("row") for answer in answers] == [{"epoch": 0}, {"epoch": 1}, {"epoch": 2}, None]
     assert json.loads(json.dumps(answers)) == answers  # plain values
 
@@ -244,12 +260,12 @@ def surroundings(job, device, say):
     import poolsearch
 
     answer = {"file": poolsearch.__file__, "optuna": "optuna" in sys.modules, "threads": torch.get_num_threads()}
-    say({"id": job["id"], "attempt": 1, "event": "done", **answer, "cwd": str(Path.cwd())})
+    say({"id": job.id, "attempt": 1, "event": "done", **answer, "cwd": str(Path.cwd())})
 
 
 def test_the_code_travels_and_optuna_stays(start, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    [answer] = until_the_end(start(work=surroundings), {"id": 0, "attempt": 1})
+    [answer] = until_the_end(start(work=surroundings), Task(0))
     assert "runtime_resources/py_modules_files" in answer["file"]
     assert not Path(answer["file"]).is_relative_to(ROOT)
     assert (answer["optuna"], answer["threads"]) == (False, 1)
@@ -257,12 +273,12 @@ def test_the_code_travels_and_optuna_stays(start, monkeypatch, tmp_path):
 
 def leave(job, device, say):
     """End as a crash in a library would, raise, or say nothing."""
-    if job["how"] == "exit":
-        say({"id": job["id"], "attempt": 1, "event": "epoch", "row": {}})
-        while not Path(job["heard"]).exists():  # by then Ray has passed on where this is
+    if job.how == "exit":
+        say({"id": job.id, "attempt": 1, "event": "epoch", "row": {}})
+        while not Path(job.heard).exists():  # by then Ray has passed on where this is
             time.sleep(0.01)
         os._exit(3)
-    if job["how"] == "raise":
+    if job.how == "raise":
         raise LookupError("no such thing")
 
 
@@ -276,7 +292,7 @@ def leave(job, device, say):
 )
 def test_every_job_is_answered(start, tmp_path, how, event, reason):
     heard = tmp_path / "heard"
-    job = {"id": 5, "attempt": 1, "how": how, "heard": str(heard)}
+    job = Task(5, how=how, heard=str(heard))
     *_, answer = until_the_end(start(work=leave), job, lambda answer: heard.touch())
     assert (answer["id"], answer["attempt"], answer["event"]) == (5, 1, event)
     assert answer["reason"].startswith(reason)
@@ -289,9 +305,9 @@ def opened(path):
 
 
 def test_a_real_trial_gives_what_it_gives_here(start, tiny, tmp_path):
-    job = {"id": 1, "attempt": 1, "do": "trial", "plan": "smallnet/1x12x12", "seed": 0, "config": to_toml(tiny)}
-    *epochs, answer = until_the_end(start(), {**job, "weights": str(tmp_path / "there")})
-    here = worker.run_trial({**job, "weights": str(tmp_path / "here")})
+    job = TrialJob(1, 1, to_toml(tiny), "smallnet/1x12x12", 0)
+    *epochs, answer = until_the_end(start(), replace(job, weights=str(tmp_path / "there")))
+    here = worker.run_trial(replace(job, weights=str(tmp_path / "here")))
     assert answer["event"] == "done", answer
     assert [said["row"]["accuracy"] for said in epochs] == [row["accuracy"] for row in here["curve"]]
     assert [answer[key] for key in ("accuracy", "loss")] == [here[key] for key in ("accuracy", "loss")]
@@ -367,7 +383,7 @@ def test_a_machine_without_ray_is_told_what_to_install(monkeypatch):
 def test_a_lost_head_ends_the_engine_in_words(start, monkeypatch):
     engine = start(1, work=count)
     monkeypatch.setattr(cluster, "_HEAD_S", 1.5)
-    engine.submit({"id": 3, "attempt": 1, "heard": "/nonexistent"})
+    engine.submit(Task(3, heard="/nonexistent"))
 
     def refuse(address, timeout):
         raise ConnectionRefusedError(111, "Connection refused")

@@ -65,7 +65,7 @@ def wide(tiny):
 )
 def test_figures_that_cannot_be_are_a_failure_and_never_on_the_front(tiny, result, reason):
     first = {0: result}
-    outcome, _ = sweep(with_trials(tiny, 3), lambda job: {"event": "done", **first.get(job["id"], figures())})
+    outcome, _ = sweep(with_trials(tiny, 3), lambda job: {"event": "done", **first.get(job.id, figures())})
     assert [row.state for row in outcome.rows] == ["failed", "complete", "complete"]
     assert (outcome.rows[0].kind, outcome.rows[0].reason) == ("non_finite", reason)
     assert not outcome.rows[0].on_front
@@ -74,7 +74,7 @@ def test_figures_that_cannot_be_are_a_failure_and_never_on_the_front(tiny, resul
 
 def test_out_of_memory_is_a_result_and_not_tried_again(wide):
     def script(job):
-        if job["id"] % 5 == 0:
+        if job.id % 5 == 0:
             return {"event": "failed", "kind": "memory", "reason": "Out of memory on cuda. Take a smaller batch."}
         return done()
 
@@ -92,8 +92,8 @@ def test_a_trial_that_kills_its_worker_three_times_is_tried_once_more_alone_and_
     beside = {}  # attempt of trial 1 -> jobs at work with it
 
     def script(job):
-        if job["id"] == 1:
-            beside[job["attempt"]] = set(engine.jobs) - {1}
+        if job.id == 1:
+            beside[job.attempt] = set(engine.jobs) - {1}
             return died()
         return done()
 
@@ -119,15 +119,15 @@ def test_the_attempt_alone_waits_for_the_others_and_nothing_begins_beside_it(tin
     deaths, beside = [], []
 
     def script(job):
-        if job["id"] == 0 and len(deaths) < 3:
-            deaths.append(job["attempt"])
+        if job.id == 0 and len(deaths) < 3:
+            deaths.append(job.attempt)
             return died()
-        if job["id"] == 0:
+        if job.id == 0:
             beside.append(set(engine.jobs))
             return done() if len(beside) == 3 else None  # at work for three polls, with a worker free
-        if job["id"] == 1 and job["attempt"] == 1:
+        if job.id == 1 and job.attempt == 1:
             return died()
-        return done() if job["id"] != 4 or len(deaths) == 3 else None
+        return done() if job.id != 4 or len(deaths) == 3 else None
 
     engine = ScriptedEngine(script)
     outcome = run(tiny, make_engine=lambda *_: engine)
@@ -142,7 +142,7 @@ def test_a_worker_that_is_killed_meets_another_trial_next(wide):
 
     def script(job):
         if len(kills) < 10:
-            kills.append(job["id"])
+            kills.append(job.id)
             return died(outside=True)
         return done()
 
@@ -158,7 +158,7 @@ def test_signals_from_outside_are_counted_apart_from_deaths_by_the_trials_own_do
     left = [died(outside=True)] * kills + [died()] * 3 * (state == "complete")
 
     def script(job):
-        return left.pop() if job["id"] == 1 and left else done()
+        return left.pop() if job.id == 1 and left else done()
 
     outcome, _ = sweep(with_trials(tiny, 2), script)
     assert outcome.rows[1].state == state
@@ -181,9 +181,9 @@ def test_what_killed_ten_trials_in_a_row_stops_the_sweep_before_each_is_tried_fo
 
 def test_a_resumed_sweep_still_knows_how_often_a_trial_killed_its_worker(tiny):
     def script(job):
-        if job["id"] == 0 and job["attempt"] == 2:
+        if job.id == 0 and job.attempt == 2:
             commands.send(open_folder("tiny"), "stop", id="s")
-        return died() if job["id"] == 0 else done()
+        return died() if job.id == 0 else done()
 
     outcome, _ = sweep(tiny, script)
     assert outcome.status.state == "stopped"
@@ -194,7 +194,7 @@ def test_a_resumed_sweep_still_knows_how_often_a_trial_killed_its_worker(tiny):
 
 def test_trials_lost_to_deaths_run_again_under_their_numbers(tiny, monkeypatch):
     def script(job):
-        return died() if job["id"] in (1, 3) else done(accuracy=0.25)
+        return died() if job.id in (1, 3) else done(accuracy=0.25)
 
     first, _ = sweep(tiny, script)
     assert first.document()["counts"] == {"complete": 3, "failed": 2}
@@ -219,7 +219,7 @@ def test_trials_lost_to_deaths_run_again_under_their_numbers(tiny, monkeypatch):
 
 
 def test_a_sweep_at_work_runs_lost_trials_again_on_command(tiny):
-    sweep(tiny, lambda job: died() if job["id"] == 1 else done())
+    sweep(tiny, lambda job: died() if job.id == 1 else done())
 
     def script(job):
         commands.send(open_folder("tiny"), "retry", id="again")
@@ -232,7 +232,7 @@ def test_a_sweep_at_work_runs_lost_trials_again_on_command(tiny):
 
 
 def test_a_worker_that_dies_once_costs_nothing_but_time(tiny):
-    outcome, engine = sweep(tiny, lambda job: {"event": "died", "reason": "killed"} if job["attempt"] == 1 else done())
+    outcome, engine = sweep(tiny, lambda job: {"event": "died", "reason": "killed"} if job.attempt == 1 else done())
     assert outcome.document()["counts"] == {"complete": 5}
     assert sorted(engine.seen) == [(number, attempt) for number in range(5) for attempt in (1, 2)]
 
@@ -241,8 +241,8 @@ def test_the_attempt_is_stored_before_the_trial_is_dispatched(tiny):
     stored = []
 
     def script(job):
-        stored.append((job["attempt"], store.trial_rows(open_folder("tiny"))[job["id"]].attempts))
-        return done() if job["attempt"] == 2 else {"event": "died", "reason": "killed"}
+        stored.append((job.attempt, store.trial_rows(open_folder("tiny"))[job.id].attempts))
+        return done() if job.attempt == 2 else {"event": "died", "reason": "killed"}
 
     sweep(tiny, script, workers=1)
     assert stored == [(1, 1)] * 5 + [(2, 2)] * 5
@@ -262,7 +262,7 @@ def test_ten_failures_of_one_kind_in_a_row_stop_the_sweep_with_the_reason(wide):
         return {
             "event": "failed",
             "kind": "non_finite",
-            "reason": f"The training loss was nan in epoch {job['id'] + 1}.",
+            "reason": f"The training loss was nan in epoch {job.id + 1}.",
         }
 
     outcome, _ = sweep(with_trials(wide, 60), script, workers=1)
@@ -277,7 +277,7 @@ def test_ten_failures_of_one_kind_in_a_row_stop_the_sweep_with_the_reason(wide):
 def test_failures_of_several_kinds_do_not_stop_it(wide):
     kinds = ("non_finite", "memory")
     outcome, _ = sweep(
-        with_trials(wide, 30), lambda job: {"event": "failed", "kind": kinds[job["id"] % 2], "reason": "so"}, workers=1
+        with_trials(wide, 30), lambda job: {"event": "failed", "kind": kinds[job.id % 2], "reason": "so"}, workers=1
     )
     assert (outcome.status.state, len(outcome.rows)) == ("done", 30)
 
@@ -287,7 +287,7 @@ def test_failures_of_several_kinds_do_not_stop_it(wide):
 
 def test_a_trial_that_hangs_meets_its_limit_and_the_sweep_goes_on(tiny):
     limits = tiny.limits.model_copy(update={"trial_s": 0.2})
-    outcome, engine = sweep(tiny.model_copy(update={"limits": limits}), lambda job: None if job["id"] == 2 else done())
+    outcome, engine = sweep(tiny.model_copy(update={"limits": limits}), lambda job: None if job.id == 2 else done())
     assert engine.cancelled == [2]
     assert (outcome.rows[2].kind, outcome.rows[2].reason) == (
         "time", "No figures after 0.2 s (limits.trial_s); it was ended."
@@ -317,9 +317,9 @@ def test_a_trial_that_says_nothing_meets_the_other_limit(tiny):
     epoch = {"event": "epoch", "row": {"epoch": 1, "train_loss": 1.0, "loss": 1.0, "accuracy": 0.5}}
 
     def script(job):
-        if job["id"] == 0:  # tells of its epochs for longer than the limit, then is done: no fault
+        if job.id == 0:  # tells of its epochs for longer than the limit, then is done: no fault
             return done() if engine.cancelled else epoch
-        return None if job["id"] == 1 else done()
+        return None if job.id == 1 else done()
 
     engine = ScriptedEngine(script)
     outcome = run(tiny.model_copy(update={"limits": limits}), make_engine=lambda *_: engine)
@@ -375,8 +375,8 @@ def test_a_worker_that_finds_the_disk_full_costs_its_trial_no_attempt(tiny, monk
     monkeypatch.setattr(files, "free_bytes", lambda folder: free[0])
 
     def script(job):
-        asked.append(job["id"])
-        return {"event": "full"} if asked.count(2) == 1 and job["id"] == 2 else done()
+        asked.append(job.id)
+        return {"event": "full"} if asked.count(2) == 1 and job.id == 2 else done()
 
     def watch(status):
         if status.state == "paused":
@@ -461,7 +461,7 @@ def test_one_trial_can_be_cancelled_and_is_not_tried_again(tiny):
         if any(trial.number == 1 for trial in status.running):
             commands.send(open_folder("tiny"), "cancel", 1, id="c")
 
-    outcome, engine = sweep(tiny, lambda job: None if job["id"] == 1 else done(), on_change=watch)
+    outcome, engine = sweep(tiny, lambda job: None if job.id == 1 else done(), on_change=watch)
     assert engine.cancelled == [1]
     assert (outcome.rows[1].kind, outcome.rows[1].reason) == ("cancelled", "Cancelled by hand.")
     assert outcome.document()["counts"] == {"complete": 4, "cancelled": 1}
@@ -474,7 +474,7 @@ def test_a_cancelled_trial_is_still_cancelled_after_a_resume(tiny):
         if any(trial.number == 1 for trial in status.running):
             commands.send(open_folder("tiny"), "cancel", 1, id="c")
 
-    sweep(tiny, lambda job: None if job["id"] == 1 else done(), on_change=watch)
+    sweep(tiny, lambda job: None if job.id == 1 else done(), on_change=watch)
     outcome, _ = sweep(with_trials(tiny, 7), lambda job: done(), resume=True)
     assert outcome.document()["counts"] == {"complete": 6, "cancelled": 1}
     assert (outcome.status.failed, outcome.status.cancelled) == (0, 1)
@@ -626,7 +626,7 @@ def test_a_sweep_whose_folder_goes_away_stops_and_writes_nothing(tiny, own_runs,
         left.append(content(own_runs))
 
     def script(job):
-        if job["id"] == 2 and when == "at work":
+        if job.id == 2 and when == "at work":
             go()
             return None
         return done()
@@ -656,7 +656,7 @@ def test_a_sweep_whose_folder_goes_away_stops_and_writes_nothing(tiny, own_runs,
 def test_a_folder_that_is_put_back_is_resumed(tiny):
     home = open_folder("tiny").path
     with pytest.raises(GoneError):
-        sweep(tiny, lambda job: done() if job["id"] != 2 else moved(home))
+        sweep(tiny, lambda job: done() if job.id != 2 else moved(home))
     home.with_name("elsewhere").rename(home)
     outcome, _ = sweep(tiny, lambda job: done(), resume=True)
     assert outcome.document()["counts"] == {"complete": 5}
@@ -737,8 +737,8 @@ def test_our_reading_of_the_study_is_optunas(wide):
     kinds = ("non_finite", "memory", "")
 
     def script(job):
-        kind = kinds[job["id"] % 3]
-        return {"event": "failed", "kind": kind, "reason": "so"} if kind else done(accuracy=job["id"] / 100)
+        kind = kinds[job.id % 3]
+        return {"event": "failed", "kind": kind, "reason": "so"} if kind else done(accuracy=job.id / 100)
 
     outcome, _ = sweep(with_trials(wide, 30), script)
     theirs = as_optuna("tiny", f"sqlite:///{open_folder('tiny').path / 'study.db'}").get_trials()
@@ -764,7 +764,7 @@ def test_a_reader_sees_what_came_since_and_nothing_twice(wide):
             counts.append(len(rows))
             assert [row.number for row in rows] == list(range(len(rows)))
 
-    outcome, _ = sweep(with_trials(wide, 20), lambda job: done(accuracy=0.01 * job["id"]), on_change=watch)
+    outcome, _ = sweep(with_trials(wide, 20), lambda job: done(accuracy=0.01 * job.id), on_change=watch)
     assert counts == sorted(counts)
     assert reader.rows() == outcome.rows
     assert reader.rows() is reader.rows()  # nothing new: nothing is made anew
@@ -858,7 +858,7 @@ def test_of_many_who_start_one_name_at_once_one_succeeds(tiny, monkeypatch):
     ],
 )
 def test_an_answer_that_cannot_be_read_is_a_bug_and_no_death(tiny, answer, reason):
-    outcome, engine = sweep(with_trials(tiny, 3), lambda job: answer if job["id"] == 1 else done())
+    outcome, engine = sweep(with_trials(tiny, 3), lambda job: answer if job.id == 1 else done())
     row = outcome.rows[1]
     assert (row.state, row.kind, row.attempts) == ("failed", "bug", 1)
     assert row.reason.startswith(reason)
@@ -870,7 +870,7 @@ def test_a_trial_that_waits_for_another_attempt_can_be_cancelled(tiny):
     """Its worker has died, so it stands at the back of the line: what is cancelled there is not tried again."""
 
     def script(job):
-        if job["id"] == 0:
+        if job.id == 0:
             commands.send(open_folder("tiny"), "cancel", 0, id="c")
             return died()
         return done() if commands.outcome(open_folder("tiny"), "c") else None

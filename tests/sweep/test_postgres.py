@@ -330,9 +330,9 @@ def test_figures_wait_on_the_disk_for_a_server_that_is_gone_for_good(wide, serve
     config = wide.model_copy(update={"trials": 8})
 
     def script(job):
-        if job["id"] == 3:
+        if job.id == 3:
             server.stop()
-        return done(accuracy=job["id"] / 10)
+        return done(accuracy=job.id / 10)
 
     first, said = ScriptedEngine(script), []
     try:
@@ -347,7 +347,7 @@ def test_figures_wait_on_the_disk_for_a_server_that_is_gone_for_good(wide, serve
     assert status.message.endswith("figures that it could not take wait in the sweep's folder.")
     assert sorted(path.name for path in open_folder("tiny").result_file(0).parent.iterdir()) == ["2.json", "3.json"]
 
-    second = ScriptedEngine(lambda job: done(accuracy=job["id"] / 10))
+    second = ScriptedEngine(lambda job: done(accuracy=job.id / 10))
     outcome = run(config, resume=True, make_engine=lambda *_: second)
     assert outcome.status.state == "done"
     assert sorted(first.seen + second.seen) == [(number, 1) for number in range(8)]  # nothing was trained twice
@@ -432,7 +432,7 @@ def test_a_user_who_may_not_make_tables_hears_so(tiny, server, database):
 def test_a_page_reads_what_optuna_reads_and_says_when_the_server_is_down(wide, server, database):
     config = wide.model_copy(update={"trials": 6})
     said = {2: {"event": "failed", "kind": "memory", "reason": "Out of memory."}}
-    engine = ScriptedEngine(lambda job: said.get(job["id"], done(accuracy=job["id"] / 10, ms=1 + job["id"])))
+    engine = ScriptedEngine(lambda job: said.get(job.id, done(accuracy=job.id / 10, ms=1 + job.id)))
     run(config, Options(storage=database), make_engine=lambda *_: engine)
     reader = store.Reader(located(open_folder("tiny")))
     rows = reader.rows()

@@ -12,6 +12,7 @@ from poolsearch.config import to_toml
 from poolsearch.errors import PoolsearchError
 from poolsearch.sweep.engines import device_lock
 from poolsearch.sweep.engines.device_lock import device_alone
+from poolsearch.sweep.engines.jobs import TrialJob
 from poolsearch.sweep.engines.local import LocalEngine
 from poolsearch.sweep.folder.folder import open_folder
 from poolsearch.sweep.running.run import run
@@ -262,7 +263,7 @@ def test_a_trial_that_waits_for_the_device_does_not_age_and_says_for_whom(tiny):
     words = "Waits to be timed: trial 1. The device is held by process 42 on host (stopped)."
 
     def script(job):
-        if job["id"] != 1 or words in said:
+        if job.id != 1 or words in said:
             return done()
         return {"event": "waits", "for": "process 42 on host (stopped)"}
 
@@ -288,8 +289,8 @@ def pids(engine):
     [("cuda", "bug", True), ("broken", "refused", True), ("allocation", "memory", True), ("refused", "refused", False)],
 )
 def test_a_worker_is_replaced_after_any_error_of_its_device(tiny, tmp_path, illness, kind, replaced):
-    job = {"id": 1, "attempt": 1, "do": "trial", "plan": "smallnet/1x12x12", "seed": 0}
-    job["config"] = to_toml(tiny.model_copy(update={"study": f"tiny-{illness}"}))
+    config = to_toml(tiny.model_copy(update={"study": f"tiny-{illness}"}))
+    job = TrialJob(id=1, attempt=1, config=config, plan="smallnet/1x12x12", seed=0)
     with (tmp_path / "log").open("w") as log:
         engine = LocalEngine(1, "cpu", log, "tests.sweep.sick_worker")
         try:

@@ -19,7 +19,8 @@ from poolsearch import files
 from poolsearch.errors import EngineError
 from poolsearch.sweep.engines.cluster_connection import MODEL, chosen, connected, first_line, unheard
 from poolsearch.sweep.engines.cluster_task import Work, attend
-from poolsearch.sweep.engines.engine import LAST, Job, Message, Resources, ticket
+from poolsearch.sweep.engines.engine import LAST, Message, Resources, attempt_id
+from poolsearch.sweep.engines.jobs import Job, TrialJob
 
 _PACKAGE = Path(poolsearch.__file__).parent
 _SHARE = 0.001  # of that resource for each job: enough to be placed there, too little to run out
@@ -101,7 +102,7 @@ class RayEngine:
         By force at once, for an interruption cuts off what follows: a process that holds Python's lock in a library
         neither heeds it nor hears Ray again (2.60). There is nothing to tidy up in it either.
         """
-        for task in [task for task in self._jobs if task.job["id"] == id]:
+        for task in [task for task in self._jobs if task.job.id == id]:
             self._jobs.remove(task)
             self._ending.append(task)
             self._ray.cancel(task.stream, force=True)
@@ -112,9 +113,9 @@ class RayEngine:
         return Resources(
             workers=self._wanted,
             free=max(0, self._wanted - len(self._jobs) - len(self._ending)),
-            running=tuple(task.job["id"] for task in self._jobs),
+            running=tuple(task.job.id for task in self._jobs),
             device=self._words(),
-            waiting=tuple(task.job["id"] for task in self._jobs if not task.node),
+            waiting=tuple(task.job.id for task in self._jobs if not task.node),
         )
 
     def resize(self, workers: int) -> None:
@@ -133,7 +134,7 @@ class RayEngine:
 
     def _begin(self, job: Job) -> Any:
         """Return the stream of what a new task for a job says."""
-        return self._remote.remote({**job, "weights": bool(job.get("weights"))}, self._device, self._work)
+        return self._remote.remote(job, self._device, self._work)
 
     def _heard(self, task: _Task) -> list[Message]:
         """Return what a task said since; its job leaves the list with its last answer."""
@@ -183,19 +184,19 @@ class RayEngine:
     def _kept(self, task: _Task, said: Message) -> Message:
         """Write the weights that came with an answer where the job wants them, and return the answer without."""
         content, digest = said.pop("weights_content", None), said.pop("weights_sha256", None)
-        if content is None:
+        if content is None or not isinstance(task.job, TrialJob) or not task.job.weights:
             return said
         if hashlib.sha256(content).hexdigest() != digest:
             return task.died(f"The weights from {task.where} came back damaged.")
-        path = Path(task.job["weights"])
+        path = Path(task.job.weights)
         try:
             path.parent.mkdir(exist_ok=True)  # never the sweep's folder, which may have been removed
             files.replace(path, content)
         except OSError as error:
             if files.is_full(error):
-                return {**task.ticket, "event": "full"}
+                return {**attempt_id(task.job), "event": "full"}
             reason = f"The weights could not be written to '{path}': {error.strerror}."
-            return {**task.ticket, "event": "failed", "kind": "refused", "reason": reason}
+            return {**attempt_id(task.job), "event": "failed", "kind": "refused", "reason": reason}
         return said
 
     def _lost(self) -> list[Message]:
@@ -267,12 +268,8 @@ class _Task:
     where: str = "a process not heard of yet"  # in words
     tries: int = 1
 
-    @property
-    def ticket(self) -> Message:
-        return ticket(self.job)
-
     def died(self, reason: str, outside: bool = False) -> Message:
-        return {**self.ticket, "event": "died", "reason": reason, "outside": outside}
+        return {**attempt_id(self.job), "event": "died", "reason": reason, "outside": outside}
 
     def lost(self) -> Message:
         """Return that its node is gone, which is not the job's doing."""

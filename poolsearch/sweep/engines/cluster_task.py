@@ -8,10 +8,12 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from poolsearch.sweep.engines.engine import LAST, Job, Message, ticket
+from poolsearch.sweep.engines.engine import LAST, Message, attempt_id
+from poolsearch.sweep.engines.jobs import Job, TrialJob
 
 Work = Callable[[Job, str, Callable[[Message], None]], None]
 
@@ -25,7 +27,8 @@ def attend(job: Job, device: str, work: Work | None) -> Iterator[Message]:
     yield _began()
     with tempfile.TemporaryDirectory(prefix="poolsearch-") as folder:
         weights = Path(folder) / "weights.safetensors"
-        job = {**job, "weights": str(weights) if job["weights"] else None}
+        if isinstance(job, TrialJob) and job.weights:  # a path where the coordinator is
+            job = replace(job, weights=str(weights))
         threading.Thread(target=_carry_out, args=(work, job, device, answers.put), daemon=True).start()
         while (said := answers.get())["event"] not in LAST:
             yield said
@@ -47,7 +50,7 @@ def _carry_out(work: Work | None, job: Job, device: str, say: Callable[[Message]
         (work or _answer)(job, device, say)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-    say({**ticket(job), "event": "failed", "kind": "bug", "reason": reason})  # not heard behind a last answer
+    say({**attempt_id(job), "event": "failed", "kind": "bug", "reason": reason})  # not heard behind a last answer
 
 
 def _answer(job: Job, device: str, say: Callable[[Message], None]) -> None:

@@ -1,7 +1,7 @@
 """What the coordinator asks of an engine: a place where trials run. It knows no study, and never sees the database.
 
-A job is a plain dict, {"id", "attempt", "do", ...}; what comes back are messages with the job's id and
-attempt, which `answers` makes records of:
+A job is a record of `jobs`; what comes back are messages with the job's id and attempt, which `answers` makes records
+of:
 
     {"event": "epoch", "row": {...}}                 one epoch is over
     {"event": "waits", "for": "process 42 on ..."}   another process measures on the device; "" when that is over
@@ -18,17 +18,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-Job = dict[str, Any]
-Message = dict[str, Any]
+from poolsearch.sweep.engines.jobs import Job
 
+Message = dict[str, Any]
 
 LAST = ("done", "failed", "full")  # events behind which a worker has nothing more to say of a job
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # of every worker
 
 
-def ticket(job: Job) -> Message:
-    """Return what every answer to a job begins with: its id and attempt."""
-    return {"id": job["id"], "attempt": job.get("attempt", 1)}
+def attempt_id(job: Job) -> Message:
+    """Return what every answer to a job starts with: its id and attempt."""
+    return {"id": job.id, "attempt": job.attempt}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import psutil
 from poolsearch import devices, processes
 from poolsearch.errors import EngineError
 from poolsearch.sweep.engines import memory
-from poolsearch.sweep.engines.engine import LAST, ONE_THREAD, Job, Message, Resources, ticket
+from poolsearch.sweep.engines.engine import LAST, ONE_THREAD, Message, Resources, attempt_id
+from poolsearch.sweep.engines.jobs import Job, line_of
 
 _GRACE_S = 10.0  # between asking a worker to end and ending it
 _CRASHES = 10  # of workers in a row before they were ready: then no more are started, for something is wrong with all
@@ -89,7 +90,7 @@ class LocalEngine:
     def cancel(self, id: int) -> None:
         """End a job without an answer: its worker is asked to end, and ended after ten seconds."""
         for worker in self._workers:
-            if worker.job and worker.job["id"] == id:
+            if worker.job and worker.job.id == id:
                 worker.ask_to_end()
 
     def resources(self) -> Resources:
@@ -103,7 +104,7 @@ class LocalEngine:
         return Resources(
             workers=self._wanted,
             free=sum(worker.free and worker.slot < self._wanted for worker in self._workers),
-            running=tuple(worker.job["id"] for worker in self._workers if worker.job and not worker.ending),
+            running=tuple(worker.job.id for worker in self._workers if worker.job and not worker.ending),
             device=self._words,
             cpu_percent=self._used[0],
             memory_bytes=self._used[1],
@@ -152,7 +153,7 @@ class LocalEngine:
         self._fill()
         if not job:
             return []
-        return [{**ticket(job), "event": "died", **worker.last_words()}]
+        return [{**attempt_id(job), "event": "died", **worker.last_words()}]
 
     def _remove(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
@@ -192,7 +193,7 @@ class _Worker:
     def send(self, job: Job) -> None:
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.write(line_of(job).encode() + b"\n")
         except BrokenPipeError:
             pass  # it died just now: the closed output pipe says so at the next poll
 

@@ -1,10 +1,7 @@
 """The process that trains and times one Plan at a time: JSON lines in, JSON lines out. It knows no study.
 
-    {"id": 3, "attempt": 1, "do": "trial", "plan": "...", "seed": 0, "config": "<toml>", "weights": "path"}
-    {"id": -1, "attempt": 1, "do": "latency", "plans": ["...", "..."], "config": "<toml>"}
-
-The answers are those that `engine` names. When its input closes it ends, as it does with the process that started it
-(`tied`).
+The lines that come in are those of `jobs`, the answers those that `engine` names. When its input closes it ends, as it
+does with the process that started it (`tied`).
 """
 
 from __future__ import annotations
@@ -21,11 +18,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from poolsearch import files, processes
-from poolsearch.errors import PoolsearchError, TrialFailed
+from poolsearch.errors import EngineError, PoolsearchError, TrialFailed
 from poolsearch.records.network import LatencyRow
 from poolsearch.records.sweep import EpochRow
 from poolsearch.sweep.engines.device_lock import OnWait, device_alone, say_so
-from poolsearch.sweep.engines.engine import Job, Message, ticket
+from poolsearch.sweep.engines.engine import Message, attempt_id
+from poolsearch.sweep.engines.jobs import Job, TimingJob, TrialJob, job_of
 
 if TYPE_CHECKING:  # torch is imported late: the parent's pipe is watched before that
     from torch import nn
@@ -50,7 +48,7 @@ def _jobs() -> SimpleQueue[str]:
 
 
 def main(device: str = "cpu") -> None:
-    """Message jobs until the input closes."""
+    """Answer jobs until the input closes."""
     jobs = _jobs()  # before the imports: the input may close meanwhile
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints goes to the log, not among answers
@@ -59,15 +57,27 @@ def main(device: str = "cpu") -> None:
     torch.set_num_threads(1)
     _import_all()
 
-    def say(said: Message) -> None:
+    def say(message: Message) -> None:
         try:
-            print(json.dumps(said), file=answers)
+            print(json.dumps(message), file=answers)
         except BrokenPipeError:  # the parent is gone: nobody hears it
             os._exit(0)
 
     say({"id": None, "event": "ready"})
     while True:
-        answer(json.loads(jobs.get()), device, say)
+        line = jobs.get()
+        try:
+            job = job_of(line)
+        except EngineError as error:
+            say({**_whose(line), "event": "failed", "kind": "bug", "reason": str(error)})
+        else:
+            answer(job, device, say)
+
+
+def _whose(line: str) -> Message:
+    """Return the id and attempt of a job that can't be read; where it has none the process ends, which is an answer."""
+    message = json.loads(line)
+    return {"id": message["id"], "attempt": message["attempt"]}
 
 
 def _import_all() -> None:
@@ -85,22 +95,22 @@ def answer(job: Job, device: str, say: Say) -> None:
 
     from poolsearch import devices
 
-    own = ticket(job)
+    answered = attempt_id(job)
 
     def failed(kind: str, reason: str) -> None:
         broken = _broken(device)
         around = {} if broken else {"environment": devices.environment(device)}
-        say({**own, "event": "failed", "kind": kind, "reason": reason, "broken": broken, **around})
+        say({**answered, "event": "failed", "kind": kind, "reason": reason, "broken": broken, **around})
 
     def epoch(row: EpochRow) -> None:
-        say({**own, "event": "epoch", "row": asdict(row)})
+        say({**answered, "event": "epoch", "row": asdict(row)})
 
     def wait(holder: str) -> None:
         say_so(holder)
-        say({**own, "event": "waits", "for": holder})
+        say({**answered, "event": "waits", "for": holder})
 
     try:
-        say({**own, "event": "done", **_DO[job["do"]](job, device, epoch, wait)})
+        say({**answered, "event": "done", **_DO[job.do](job, device, epoch, wait)})
     except TrialFailed as error:
         failed("non_finite", str(error))
     except PoolsearchError as error:
@@ -109,7 +119,7 @@ def answer(job: Job, device: str, say: Say) -> None:
         failed("memory", f"Out of memory on {device}. Take a smaller batch or input.")
     except Exception as error:
         if files.is_full(error):
-            say({**own, "event": "full"})
+            say({**answered, "event": "full"})
             return
         traceback.print_exc()  # into the log
         if any(words in str(error).lower() for words in _NO_MEMORY):
@@ -136,7 +146,7 @@ _NO_MEMORY = ("can't allocate memory", "cuda error: out of memory", "alloc_faile
 
 
 def run_trial(
-    job: Job,
+    job: TrialJob,
     device: str = "cpu",
     on_epoch: Callable[[EpochRow], None] = lambda row: None,
     on_wait: OnWait = say_so,
@@ -149,13 +159,13 @@ def run_trial(
     from poolsearch.objectives import costs_of
     from poolsearch.plan import Plan
 
-    settings, plan, seed = config.parse(job["config"]), Plan.parse(job["plan"]), int(job["seed"])
+    settings, plan, seed = config.parse(job.config), Plan.parse(job.plan), job.seed
     model, classes, learned = train_plan(plan, seed, settings, device, on_epoch)
     timing = settings.latency
     with device_alone(device, on_wait):
         timed = latencies((plan, plan.published), timing.batch, timing.calls, device, classes, seed)
-    if job.get("weights"):
-        checkpoint.save(model, plan, classes, Path(job["weights"]))
+    if job.weights:
+        checkpoint.save(model, plan, classes, Path(job.weights))
     costs = costs_of(totals(layer_rows(plan)))
     return {**learned, "latency": _figures(timed[0]), "published_ms": timed[1].ms, "costs": costs}
 
@@ -191,7 +201,7 @@ def train_plan(
 
 
 def run_latency(
-    job: Job,
+    job: TimingJob,
     device: str = "cpu",
     on_epoch: Callable[[EpochRow], None] = lambda row: None,
     on_wait: OnWait = say_so,
@@ -202,8 +212,8 @@ def run_latency(
     from poolsearch.measure.latency import latencies
     from poolsearch.plan import Plan
 
-    settings = config.parse(job["config"])
-    plans = tuple(Plan.parse(text) for text in job["plans"])
+    settings = config.parse(job.config)
+    plans = tuple(Plan.parse(text) for text in job.plans)
     classes = datasets.load(settings.data, plans[0].size, settings.clutter).classes
     with device_alone(device, on_wait):
         timed = latencies(plans, settings.latency.batch, settings.latency.calls, device, classes, settings.seed)
@@ -214,7 +224,7 @@ def _figures(row: LatencyRow) -> dict[str, Any]:
     return {**asdict(row), "ms": row.ms}
 
 
-_DO = {"trial": run_trial, "latency": run_latency}
+_DO: dict[str, Callable[..., dict[str, Any]]] = {"trial": run_trial, "latency": run_latency}
 
 if __name__ == "__main__":
     processes.give_way()  # the browser and the person at the machine come first

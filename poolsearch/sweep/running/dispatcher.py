@@ -25,7 +25,8 @@ from poolsearch.sweep.engines.answers import (
     WorkerDied,
     answer_of,
 )
-from poolsearch.sweep.engines.engine import Engine, Job
+from poolsearch.sweep.engines.engine import Engine
+from poolsearch.sweep.engines.jobs import Job, TrialJob
 from poolsearch.sweep.running.attempts import BEGUN
 from poolsearch.sweep.running.clock import WorkClock
 from poolsearch.sweep.running.state import SweepState
@@ -56,7 +57,7 @@ class Dispatcher:
         self.proposals = Proposals(config, space)
         self.check_folder: Callable[[], None] = lambda: None  # raises GoneError when the sweep's folder is gone
         self.answers: list[Answer] = []  # that came and are not handled yet
-        self._toml = to_toml(config)
+        self.toml = to_toml(config)  # what workers get: budget and limits, which may change, are not their matter
         self._least_mb = 0.0  # what must be free since the disk was found full
         self._written_s = 0.0
         self.status = SweepStatus(config.study, "running", config.trials)
@@ -98,8 +99,9 @@ class Dispatcher:
         number = self._tried_again(attempts.again(alone=not self.state.flights)) if number is None else number
         if number is None:
             return False
-        seed, weights = self.state.config.seed, str(self.home.weights_file(number))
-        self.submit({"id": number, "do": "trial", "plan": self.state.plans[number], "seed": seed, "weights": weights})
+        weights = str(self.home.weights_file(number))
+        plan, seed = self.state.plans[number], self.state.config.seed
+        self.submit(TrialJob(number, attempts.begun[number], self.toml, plan, seed, weights))
         return True
 
     def _tried_again(self, number: int | None) -> int | None:
@@ -121,8 +123,8 @@ class Dispatcher:
 
     def submit(self, job: Job) -> None:
         """Give a job to a free worker."""
-        self.engine.submit({**job, "attempt": self.state.attempts.begun[job["id"]], "config": self._toml})
-        self.state.started(job["id"])
+        self.engine.submit(job)
+        self.state.started(job.id)
 
     # ------------------------------------------------------------------------------------------------- what came of it
 

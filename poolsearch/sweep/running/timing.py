@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from poolsearch.records.sweep import TrialRow
 from poolsearch.sweep.engines.answers import Answer, Done, WorkerDied
+from poolsearch.sweep.engines.jobs import TimingJob
 from poolsearch.sweep.running.control import obey
 from poolsearch.sweep.running.dispatcher import Dispatcher
 from poolsearch.sweep.running.status import busy_device
@@ -35,14 +36,13 @@ def time_together(sweep: Dispatcher) -> None:
     if not state.retime and not _due(sweep):
         return
     rows = worth_timing(sweep.ledger.location, state.config.latency.calls)
-    plans = [str(row.plan) for row in rows]
+    plans = tuple(str(row.plan) for row in rows)
     for _ in range(_TRIES if rows else 0):
         while not sweep.engine.resources().free and not state.stop:  # a worker is being replaced
             sweep.poll(0.1)
         if state.stop:
             return
-        state.tried_again(TIMING)
-        sweep.submit({"id": TIMING, "do": "latency", "plans": plans})
+        sweep.submit(TimingJob(TIMING, state.tried_again(TIMING), sweep.toml, plans))
         answer = _answer(sweep, f"Timing {len(rows)} finished networks together.")
         if isinstance(answer, Done):
             numbers = (str(row.number) for row in rows)
