@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [  # from the ground up: a file imports from its own floor and from those before it
-    ["errors", "files", "memory", "devices", "study_name", "locks", "processes"],
+    ["errors", "files", "memory", "devices", "study_name", "locks", "processes", "torch_private"],
     ["plan"],
     ["records"],
     ["objectives", "config", "config_words", "units"],
@@ -105,6 +105,38 @@ def test_imports_within_sweep_point_down(path):
         floor = {name: place for place, names in enumerate(RUNNING) for name in names}
         beside = {name.split(".")[3] for name in imports(path) if name.startswith("poolsearch.sweep.running.")}
         assert all(floor[name] < floor[path.stem] for name in beside), beside
+
+
+PRIVATE = {  # where a library's private names may stand, each file with its test
+    "poolsearch/torch_private.py",
+    "poolsearch/sweep/study/optuna_private.py",
+    "poolsearch/app/sessions.py",
+}
+PUBLIC = {("os", "_exit"), ("segment", "_replace")}  # documented under these names
+
+
+def private_names(path):
+    """Return (owner, name) of each private name that a file takes from elsewhere: an attribute, a text, an import."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            found += [(ast.unparse(node.value), node.attr)]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr", "hasattr"):
+            found += [(ast.unparse(node.args[0]), ast.unparse(node.args[1]).strip("'"))]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith("poolsearch"):
+            found += [(node.module, name) for name in node.module.split(".") + [alias.name for alias in node.names]]
+    private = [pair for pair in found if re.match("_(?!_)", pair[1]) and pair[0] not in ("self", "cls")]
+    return [pair for pair in private if pair not in PUBLIC]
+
+
+def test_private_names_of_libraries_stand_in_one_module_each():
+    assert {str(path.relative_to(ROOT)) for path in sources() if private_names(path)} == PRIVATE
+
+
+def test_a_private_name_is_found(tmp_path):
+    file = tmp_path / "wrong.py"
+    file.write_text("from a._b import c\nd._e()\ngetattr(f, '_g', None)\nself._own = h.__name__\n")
+    assert sorted(private_names(file)) == [("a._b", "_b"), ("d", "_e"), ("f", "_g")]
 
 
 def modules():

@@ -29,6 +29,7 @@ from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap, edits
 from poolsearch.surgery.rebuild import CHILD, PoolAfter, PoolBefore, rebuild
 from poolsearch.surgery.rewriting import Pooled, rewrite
 from poolsearch.surgery.wider import Widen
+from poolsearch.torch_private import child_names
 
 # Fields and defaults as in poolsearch.plan.spec; a spec in a file gives every option of its kind a value
 _SPEC = '''\
@@ -186,7 +187,7 @@ def _place(model: nn.Module, path: str) -> str:
     words, module = "model", model
     for name in path.split(".") if path else []:
         inside = module.get_submodule(name)
-        listed = isinstance(module, nn.Sequential | nn.ModuleList) and [*module._modules].index(name)
+        listed = isinstance(module, nn.Sequential | nn.ModuleList) and child_names(module).index(name)
         words += (
             f"[{name}]" if str(listed) == name else f".{name}" if name.isidentifier() else f'.get_submodule("{name}")'
         )

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from poolsearch.errors import WeightsError, shortened
 from poolsearch.modelfiles.confined import ask
 from poolsearch.records.modelfiles import Difference
-from poolsearch.surgery.fitting import put_in, stamp
+from poolsearch.surgery.fitting import put_in
+from poolsearch.torch_private import stamp
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 _CHILD = "poolsearch.modelfiles.weights_child"

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from poolsearch.errors import WeightsError, shortened
 from poolsearch.modelfiles.confined import serve
+from poolsearch.torch_private import versions_of
 
 NESTINGS = ("state_dict", "model_state_dict", "model")  # what training scripts wrap the weights in
 _NESTINGS_SAID = 3  # of a file that nests on and on
@@ -136,7 +137,7 @@ def _innermost(given: Any) -> tuple[Any, list[str]]:
 
 def _versions(given: Mapping[Any, Any]) -> dict[str, int]:
     """Return the versions that torch keeps beside a state_dict, by the path of the module."""
-    kept = getattr(given, "_metadata", None)
+    kept = versions_of(given)
     pairs = kept.items() if isinstance(kept, Mapping) else ()
     found = {path: one.get("version") for path, one in pairs if isinstance(path, str) and isinstance(one, Mapping)}
     return {path: number for path, number in found.items() if type(number) is int and 0 <= number < 1 << 31}

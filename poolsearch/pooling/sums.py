@@ -18,6 +18,7 @@ from torch import Tensor
 
 from poolsearch.plan.windows import Window
 from poolsearch.pooling.geometry import axes_of, pad, with_overhang
+from poolsearch.torch_private import transforms_active
 
 _AVG: tuple[Callable[..., Tensor], ...] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
 
@@ -50,8 +51,7 @@ def eager(x: Tensor) -> bool:
     """Return whether a branch on the numbers of x costs nothing and is seen by nobody."""
     if type(x) not in (Tensor, torch.nn.Parameter) or x.device.type != "cpu":  # no FakeTensor
         return False
-    transformed = torch._C._are_functorch_transforms_active()
-    return not (transformed or torch.compiler.is_compiling() or torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+    return not (transforms_active() or torch.compiler.is_compiling() or torch.jit.is_tracing())  # type: ignore[no-untyped-call]
 
 
 def within(x: Tensor, low: float, high: float) -> bool:

@@ -12,14 +12,10 @@ from torch import Tensor, nn
 
 from poolsearch.errors import WeightsError
 from poolsearch.records.modelfiles import Difference
+from poolsearch.torch_private import stamp, versions_of
 
 # torchvision's DenseNet files were written when a layer's parts were named norm.1, relu.1, conv.1 and so on
 _DENSE = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..+)")
-
-
-def stamp(state: OrderedDict[str, Tensor], versions: Mapping[str, Any]) -> None:
-    """Give a state_dict the versions of the modules that wrote it, by which torch reads older ones."""
-    state._metadata = versions  # type: ignore[attr-defined]
 
 
 def put_in(network: nn.Module, given: Mapping[str, Tensor]) -> tuple[Difference, ...]:
@@ -31,7 +27,7 @@ def put_in(network: nn.Module, given: Mapping[str, Tensor]) -> tuple[Difference,
     """
     own = network.state_dict()
     state = OrderedDict((_renamed(key, own), value) for key, value in given.items())
-    stamp(state, getattr(given, "_metadata", {}))
+    stamp(state, versions_of(given) or {})
     others = {key for key in own if key in state and not _fits(state[key], own[key])}
     found = {key: Difference(key, tuple(own[key].shape), tuple(state[key].shape)) for key in others}
     for key in others:  # torch would stop at these
@@ -59,7 +55,7 @@ def _loaded(network: nn.Module, state: OrderedDict[str, Tensor]) -> tuple[list[s
 def _versions_without_norms(network: nn.Module) -> dict[str, Any]:
     """Return the versions of a network's modules but for its norms, which may then lack their counters."""
     modules = dict(network.named_modules())
-    versions: Mapping[str, Any] = network.state_dict()._metadata  # type: ignore[attr-defined]
+    versions: Mapping[str, Any] = versions_of(network.state_dict())
     return {path: one for path, one in versions.items() if not hasattr(modules.get(path), "num_batches_tracked")}
 
 

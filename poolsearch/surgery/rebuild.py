@@ -17,6 +17,7 @@ from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap, canoni
 from poolsearch.surgery.fitting import put_in
 from poolsearch.surgery.rewriting import Patches, Pooled, rewrite
 from poolsearch.surgery.wider import Widen
+from poolsearch.torch_private import pads_nothing
 
 CHILD = "pooling"  # name under which a hung pooling is a child of its module
 
@@ -97,8 +98,8 @@ def _apply(model: nn.Module, edit: Swap | Restride | Hang | Widen) -> None:
 def _make_pointwise(conv: nn.Conv2d) -> None:
     """Turn a convolution into 1x1; the kernel's sum keeps its answer to a constant map."""
     conv.weight = nn.Parameter(conv.weight.detach().sum((2, 3), keepdim=True))
-    conv.kernel_size, conv.padding, conv.dilation = (1, 1), (0, 0), (1, 1)
-    conv._reversed_padding_repeated_twice = [0, 0, 0, 0]
+    conv.kernel_size, conv.dilation = (1, 1), (1, 1)
+    pads_nothing(conv)
 
 
 def _make_wider(linear: nn.Module, channels: int, blocks: tuple[int, ...]) -> None:

@@ -24,6 +24,7 @@ from poolsearch.plan.windows import Window
 from poolsearch.surgery.layout import laid
 from poolsearch.surgery.standins import STANDINS, pair
 from poolsearch.surgery.trace import Call, Trace
+from poolsearch.torch_private import saved_buffers, storage_id
 
 LARGER = 96  # pixels: enough that no map of a backbone made for small pictures shrinks to 1x1
 _SILENT = {"__get__", "__set__", "_assert", "_set_grad_enabled", "_return_self", "__setitem__"}
@@ -161,7 +162,7 @@ class _Recorder(TorchFunctionMode):
 
     def watch(self, tensor: Tensor, index: int) -> bool:
         """Note a call's result until it is gone (its id may be used again); return whether its memory is another's."""
-        known, key = id(tensor) in self.where, tensor.untyped_storage()._cdata
+        known, key = id(tensor) in self.where, storage_id(tensor)
         self.where[id(tensor)] = index
         shares = key in self.memory
         if known:
@@ -243,8 +244,7 @@ class _Recorder(TorchFunctionMode):
         if module not in self.counted:
             self.counted.add(module)
             parameters += module.parameters(recurse=False)
-            names = set(module._buffers) - module._non_persistent_buffers_set
-            buffers = sum(buffer.nbytes for name in names if (buffer := module._buffers[name]) is not None)
+            buffers = sum(buffer.nbytes for buffer in saved_buffers(module))
         new = {id(p): p for p in parameters if id(p) not in self.owned}
         self.owned |= set(new)
         return sum(p.numel() for p in new.values()), buffers

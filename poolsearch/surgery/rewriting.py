@@ -13,6 +13,8 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
+from poolsearch.torch_private import take_over
+
 Patches = dict[tuple[str, int], nn.Module]  # (function, how often it was called before in this forward) -> pooling
 
 
@@ -84,13 +86,7 @@ def _graph(owner: nn.Module, patches: Patches) -> fx.Graph:
 def _module(owner: nn.Module, graph: fx.Graph) -> fx.GraphModule:
     """Return the traced module with every child, parameter and buffer of its original, in the same order."""
     made = fx.GraphModule(owner, graph)
-    made._modules = dict(owner._modules)
-    made._parameters = dict(owner._parameters)
-    for name in [name for name in made._buffers if name not in owner._buffers]:
-        object.__setattr__(made, name, made._buffers.pop(name))  # fx makes buffers of plain tensor attributes
-    for name, buffer in owner._buffers.items():
-        made.register_buffer(name, buffer, persistent=name not in owner._non_persistent_buffers_set)
-    made._forward_hooks, made._forward_pre_hooks = owner._forward_hooks, owner._forward_pre_hooks
+    take_over(made, owner)
     made.training = owner.training
     return made
 
@@ -99,7 +95,7 @@ def _placed(model: nn.Module, path: str, module: nn.Module) -> nn.Module:
     if not path:
         return module
     parent, _, name = path.rpartition(".")
-    model.get_submodule(parent)._modules[name] = module
+    setattr(model.get_submodule(parent), name, module)
     return model
 
 

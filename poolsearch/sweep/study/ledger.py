@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 from optuna.distributions import distribution_to_json
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -26,14 +25,12 @@ from poolsearch.config import SweepConfig, parse, to_toml
 from poolsearch.errors import PoolsearchError, StudyError
 from poolsearch.records.sweep import FailureKind
 from poolsearch.sweep.search.front import directions
+from poolsearch.sweep.study.optuna_private import ATTRIBUTES, PARAMS, TRIALS
 from poolsearch.sweep.study.patience import Patience
 from poolsearch.sweep.study.storage import StudyLocation, StudyLock, in_words, open_storage
 from poolsearch.sweep.study.store import Existing, Kept, kept, numbered, study_id
 from poolsearch.sweep.study.undamaged import COPY
 
-_TRIALS, _PARAMS, _ATTRIBUTES = (
-    models.BaseModel.metadata.tables[name] for name in ("trials", "trial_params", "trial_user_attributes")
-)
 _OF_ATTEMPTS = ("attempts", "deaths", "kills", "kind", "reason")  # attributes that a trial begun anew has no more
 _PART = 500  # trials
 
@@ -135,7 +132,7 @@ class Ledger:
         began = datetime.now()  # as Optuna does when it ends one; the script sets its clock to UTC
         with self._storage.engine.begin() as connection:
             values = {"study_id": self._id, "number": number, "state": trial.state, "datetime_start": began}
-            key = connection.execute(_TRIALS.insert().values(values)).inserted_primary_key
+            key = connection.execute(TRIALS.insert().values(values)).inserted_primary_key
             assert key is not None
             id = int(key[0])
             params = [
@@ -148,7 +145,7 @@ class Ledger:
                 for name, each in trial.distributions.items()
             ]
             said = [{"trial_id": id, "key": key, "value_json": json.dumps(v)} for key, v in trial.user_attrs.items()]
-            for table, rows in ((_PARAMS, params), (_ATTRIBUTES, said)):
+            for table, rows in ((PARAMS, params), (ATTRIBUTES, said)):
                 if rows:
                     connection.execute(table.insert(), rows)
         return id
@@ -178,9 +175,9 @@ class Ledger:
         def write() -> None:
             with self._storage.engine.begin() as connection:
                 ended = {"state": TrialState.RUNNING, "datetime_complete": None}
-                connection.execute(_TRIALS.update().where(_TRIALS.c.trial_id.in_(ids)).values(ended))
-                about = _ATTRIBUTES.c.trial_id.in_(ids)
-                connection.execute(_ATTRIBUTES.delete().where(about, _ATTRIBUTES.c.key.in_(_OF_ATTEMPTS)))
+                connection.execute(TRIALS.update().where(TRIALS.c.trial_id.in_(ids)).values(ended))
+                about = ATTRIBUTES.c.trial_id.in_(ids)
+                connection.execute(ATTRIBUTES.delete().where(about, ATTRIBUTES.c.key.in_(_OF_ATTEMPTS)))
 
         self._patiently(write)
 
