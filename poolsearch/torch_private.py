@@ -16,7 +16,7 @@ _VERSIONS = "_metadata"
 
 def transforms_active() -> bool:
     """Return whether vmap, grad or another transform of functorch is at work: numbers can't be looked at there."""
-    active: bool = torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined, no-untyped-call]
+    active: bool = torch._C._are_functorch_transforms_active()
     return active
 
 

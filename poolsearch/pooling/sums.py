@@ -51,7 +51,7 @@ def eager(x: Tensor) -> bool:
     """Return whether a branch on the numbers of x costs nothing and is seen by nobody."""
     if type(x) not in (Tensor, torch.nn.Parameter) or x.device.type != "cpu":  # no FakeTensor
         return False
-    return not (transforms_active() or torch.compiler.is_compiling() or torch.jit.is_tracing())  # type: ignore[no-untyped-call]
+    return not (transforms_active() or torch.compiler.is_compiling() or torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def within(x: Tensor, low: float, high: float) -> bool:
