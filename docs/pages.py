@@ -30,10 +30,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def from_above(text: str) -> str:
-    """Return the Markdown of a file above docs/ with its links as they are within docs/."""
+    """Return the Markdown of a file above docs/ with its links as they are within the site."""
     for source, page in TOP.items():
         text = text.replace(f"]({source})", f"]({page})")
-    return text.replace("](docs/", "](")
+    return text.replace("](docs/", "](").replace(".ipynb)", ".md)")
 
 
 def notebook(document: dict[str, Any]) -> str:
