@@ -118,14 +118,14 @@ def overhead(trials: list[int], repeats: int) -> Figures:
 
     from poolsearch.sweep.running import dispatcher
     from poolsearch.sweep.search import proposals
-    from poolsearch.sweep.study import ledger
+    from poolsearch.sweep.study import writer
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     found: Figures = {}
     parts = {
         "proposing": (proposals.Proposals, "next"),
-        "adding it": (ledger.Ledger, "add"),
-        "keeping its figures": (ledger.Ledger, "complete"),
+        "adding it": (writer.Writer, "add"),
+        "keeping its figures": (writer.Writer, "complete"),
         "status for the pages": (dispatcher.Dispatcher, "report"),
     }
     spent = dict.fromkeys(parts, 0.0)
@@ -199,19 +199,19 @@ def make_study(name: str, trials: int) -> Any:
 
     from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.search.space import space_of
-    from poolsearch.sweep.study.ledger import Ledger
     from poolsearch.sweep.study.storage import located
+    from poolsearch.sweep.study.writer import Writer
 
     made = config(f"study={name}", f"trials={trials + 1000}", f"space.kinds={KINDS}")
     space, source = space_of(made), random.Random("other than the sweep's own draws")
-    ledger = Ledger(located(open_folder(made.study)), made)
+    writer = Writer(located(open_folder(made.study)), made)
     open_folder(made.study).write_config(made)
     texts = {name: distribution_to_json(one) for name, one in space.distributions.items()}
     rows: dict[str, list[dict[str, Any]]] = {"trials": [], "params": [], "attributes": [], "values": []}
     now = datetime.datetime.now()
     for number, (plan, params) in enumerate(_different(space, source, trials)):
         said, id = result(source), number + 1
-        rows["trials"].append({"trial_id": id, "number": number, "study_id": ledger._id, "state": TrialState.COMPLETE,
+        rows["trials"].append({"trial_id": id, "number": number, "study_id": writer._id, "state": TrialState.COMPLETE,
                                "datetime_start": now, "datetime_complete": now})  # fmt: skip
         for key, value in params.items():
             internal = space.distributions[key].to_internal_repr(value)
@@ -222,10 +222,10 @@ def make_study(name: str, trials: int) -> Any:
         for objective, value in enumerate((said["accuracy"], said["latency"]["ms"])):
             rows["values"].append({"trial_id": id, "objective": objective, "value": value, "value_type": "FINITE"})
     tables = (models.TrialModel, models.TrialParamModel, models.TrialUserAttributeModel, models.TrialValueModel)
-    with ledger._storage.engine.begin() as connection:
+    with writer._storage.engine.begin() as connection:
         for table, new in zip(tables, rows.values(), strict=True):
             connection.execute(table.__table__.insert(), new)
-    ledger.close()
+    writer.close()
     return made
 
 
@@ -268,26 +268,26 @@ def large_ours(trials: list[int], repeats: int) -> Figures:
     from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.running.dispatcher import Dispatcher
     from poolsearch.sweep.search.space import space_of
-    from poolsearch.sweep.study import store
-    from poolsearch.sweep.study.ledger import Ledger
+    from poolsearch.sweep.study.reader import Reader
     from poolsearch.sweep.study.storage import located
+    from poolsearch.sweep.study.writer import Writer
 
     settings = open_folder("large").config()
     datasets.fingerprint(settings.data, settings.clutter)  # a run compares it with the study's
     space, imported = space_of(settings), resident_mb()
     start, cpu = time.perf_counter(), time.process_time()
-    ledger = Ledger(located(open_folder(settings.study)), settings)
-    sweep = Dispatcher(settings, space, ledger, InstantEngine(), lambda status: None, 0.0)
+    writer = Writer(located(open_folder(settings.study)), settings)
+    sweep = Dispatcher(settings, space, writer, InstantEngine(), lambda status: None, 0.0)
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
     assert len(sweep.state.plans) == LARGE
     adding = [cpu_ms(sweep.start_next) for _ in range(21)]
     memory = resident_mb()
     start = time.perf_counter()
-    reader = store.Reader(ledger.location)
+    reader = Reader(writer.location)
     assert len(reader.rows()) == LARGE + 21
     read, page = time.perf_counter() - start, resident_mb() - memory
     reader.close()
-    ledger.close()
+    writer.close()
     return {
         "ours: opened, s": [wall], "ours: opened, CPU s": [cpu], "ours: first trial added, CPU ms": adding[:1],
         "ours: a trial added, CPU ms": adding[1:], "ours: memory, MB": [memory],
@@ -345,29 +345,29 @@ def _looks(settings: Any, count: int) -> Figures:
     from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.search.proposals import Proposals
     from poolsearch.sweep.search.space import space_of
-    from poolsearch.sweep.study import store
-    from poolsearch.sweep.study.ledger import Ledger
+    from poolsearch.sweep.study.reader import Reader
     from poolsearch.sweep.study.storage import located
+    from poolsearch.sweep.study.writer import Writer
 
-    ledger, space = Ledger(located(open_folder(settings.study)), settings), space_of(settings)
-    source, reader, known = random.Random(1), store.Reader(ledger.location), Proposals(settings, space)
+    writer, space = Writer(located(open_folder(settings.study)), settings), space_of(settings)
+    source, reader, known = random.Random(1), Reader(writer.location), Proposals(settings, space)
     found: Figures = {"nothing changed": [], "one trial changed": []}
     for row in reader.rows(alive=True):
         known._name(row.number, str(row.plan))
     for _ in range(20):
         proposal = known._drawn()
         assert proposal is not None
-        number = ledger.add(proposal.running_trial(space, {"plan": str(proposal.plan), "seed": 0, "attempts": 1}))
+        number = writer.add(proposal.running_trial(space, {"plan": str(proposal.plan), "seed": 0, "attempts": 1}))
         known.take(number, proposal)
         reader.rows(alive=True)
         found["nothing changed"].append(cpu_ms(lambda: reader.rows(alive=True)))
         said = result(source)
-        ledger.complete(number, [said["accuracy"], said["latency"]["ms"]], said)
+        writer.complete(number, [said["accuracy"], said["latency"]["ms"]], said)
         found["one trial changed"].append(cpu_ms(lambda: reader.rows(alive=True)))
     _write_status(settings.study, str(space.published), count)
     found["the status, 4 at work"] = [cpu_ms(lambda: open_folder(settings.study).status()) for _ in range(20)]
     reader.close()
-    ledger.close()
+    writer.close()
     return found
 
 
@@ -401,18 +401,18 @@ def _a_minute(count: int, trials: int) -> float:
     from poolsearch.sweep.running.run import run
     from poolsearch.sweep.search.proposals import Proposals
     from poolsearch.sweep.search.space import space_of
-    from poolsearch.sweep.study.ledger import Ledger
     from poolsearch.sweep.study.storage import located
+    from poolsearch.sweep.study.writer import Writer
 
     settings = config(f"study=workers-{time.time_ns()}", f"trials={trials}", "clutter.images=2000", "latency.calls=10")
     space = space_of(settings)
-    drawn, ledger = Proposals(settings, space), Ledger(located(open_folder(settings.study)), settings)
+    drawn, writer = Proposals(settings, space), Writer(located(open_folder(settings.study)), settings)
     for number in range(trials):  # trials that an earlier run left: the same Plans for everyone, in the same order
         proposal = drawn._drawn()
         assert proposal is not None
         drawn.take(number, proposal)
-        ledger.add(proposal.running_trial(space, {"plan": str(proposal.plan), "seed": 0, "attempts": 0}))
-    ledger.close()
+        writer.add(proposal.running_trial(space, {"plan": str(proposal.plan), "seed": 0, "attempts": 0}))
+    writer.close()
     ended: dict[int, float] = {}
 
     def watch(status: SweepStatus) -> None:

@@ -37,7 +37,7 @@ from poolsearch.plan import Plan  # noqa: E402
 from poolsearch.surgery import rebuild  # noqa: E402
 from poolsearch.sweep.folder.folder import existing_folder  # noqa: E402
 from poolsearch.sweep.search.front import front  # noqa: E402
-from poolsearch.sweep.study.store import trial_rows  # noqa: E402
+from poolsearch.sweep.study.reader import trial_rows  # noqa: E402
 from poolsearch.training import train  # noqa: E402
 
 Scores = NDArray[np.float64]  # accuracy on the test images, 0 to 1: (Plans, seeds)

@@ -93,7 +93,7 @@ MUTANTS = (
     ),
     Mutant(
         "a trial whose answer was lost is added twice",
-        "sweep/study/ledger.py",
+        "sweep/study/writer.py",
         "id = self._added_already(trial) if tries > 1 else None",
         "id = None",
         "tests/sweep/test_coordinator.py tests/sweep/test_storage.py",

@@ -108,11 +108,11 @@ SMALL = {
     "poolsearch/modelfiles/script.py": "the syntax trees of our own modules",
     "poolsearch/surgery/sites.py": "specs",
     "poolsearch/surgery/suggest.py": "specs",
-    "poolsearch/sweep/study/store.py": "ten names and values, 256 times",
+    "poolsearch/sweep/study/reader.py": "ten names and values, 256 times",
     "poolsearch/networks/vision.py": "a module",
     "poolsearch/app/controls/cached.py": "16 opened studies: rows of numbers",
     "poolsearch/app/views/sweeps/setup.py": "four numbers",
-    "poolsearch/app/views/sweeps/shelf.py": "lines of a table",
+    "poolsearch/app/views/sweeps/sweep_list.py": "lines of a table",
     "poolsearch/plan/windows.py": "numbers",
 }
 

@@ -4,9 +4,9 @@ import streamlit as st
 
 from poolsearch.app.controls import variants
 from poolsearch.app.views.sweeps import (
-    orders,
+    commands,
     setup,
-    shelf,
+    sweep_list,
     trials as sweep_trials,
     view as sweep_view,
     watch,
@@ -25,7 +25,7 @@ if view == "New" or sweep is None:
 
 if view == "All":
     variants.head("Sweeps", (f"{len(names)} in all", "gray"))
-    shelf.shelf(names)
+    sweep_list.sweep_list(names)
     st.stop()
 
 first, _, unreadable = watch.read(sweep)
@@ -41,7 +41,7 @@ def live() -> None:
     watch.head(sweep, status, broken)
     if broken:
         return
-    watch.progress(status, orders.answer(sweep))
+    watch.progress(status, commands.answer(sweep))
     objectives = watch.objectives(sweep)
     watch.metrics(status, rows, objectives)
     st.caption(watch.counts(status, rows))

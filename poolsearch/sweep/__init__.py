@@ -2,11 +2,9 @@
 
 One process, the coordinator, asks and tells; engines run the trials; whoever else looks only reads.
 
-space, proposals             which Plans there are, and which comes next
-run, coordinator             one run of a sweep, and its loop; control, timing, results and clock are parts of it
-engine, local, cluster       where trials run; worker is the process that trains and times one Plan at a time
-ledger, storage              the study as its one writer sees it
-store, front                 the study as rows, for whoever reads
-folder, lease, turns         a sweep's folder, who holds it, and whose turn it is
-launch, commands             start a sweep in a process of its own, and steer it
+folder/    a sweep's folder, who holds it, the queue of sweeps, and commands to one that runs
+search/    which Plans there are, which comes next, and which are on the front
+study/     the study: its storage, its one writer, and readers, for whoever else looks
+engines/   where trials run, on this machine or on a cluster; the worker trains and times one Plan at a time
+running/   one run of a sweep: its state, its loop and its end; sweeps in processes of their own
 """

@@ -10,7 +10,7 @@ from test_sweep_pages import alive, page as open_sweeps, press, study
 
 from poolsearch.app.controls import plain, upload
 from poolsearch.app.views import maps
-from poolsearch.app.views.sweeps import shelf as sweep_shelf, watch as sweep_watch
+from poolsearch.app.views.sweeps import sweep_list, watch as sweep_watch
 from poolsearch.errors import PictureError, StudyError
 from poolsearch.sweep.folder import commands, folder
 from poolsearch.sweep.folder.folder import open_folder
@@ -141,7 +141,7 @@ def test_sweeps_that_are_compared_show_their_devices_as_text(tiny):
     study(tiny, device=HOSTILE)
     study(tiny.model_copy(update={"study": "second"}), device="H200")
     at = open_sweeps(pane="All")
-    at.session_state[f"shelf-{hash(folder.studies())}"] = {"selection": {"rows": [0, 1], "columns": [], "cells": []}}
+    at.session_state[f"list-{hash(folder.studies())}"] = {"selection": {"rows": [0, 1], "columns": [], "cells": []}}
     assert_shown(at.run())
 
 
@@ -193,4 +193,4 @@ def test_the_name_of_a_trained_trial_is_shown_as_text():
 
 def test_states_are_words_of_ours():
     assert all(words.isalpha() for words, _, _ in sweep_watch.STATES.values())
-    assert sweep_shelf.BROKEN[0].isalpha()
+    assert sweep_list.BROKEN[0].isalpha()

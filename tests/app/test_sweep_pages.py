@@ -15,10 +15,10 @@ from streamlit.testing.v1 import AppTest
 
 from poolsearch.app.controls import cached
 from poolsearch.app.views.sweeps import (
-    orders as sweep_orders,
+    commands as sweep_commands,
     setup as sweep_setup,
-    shelf as sweep_shelf,
     sites as sweep_sites,
+    sweep_list,
     trials as sweep_trials,
     watch as sweep_watch,
 )
@@ -35,9 +35,10 @@ from poolsearch.sweep.running import launch
 from poolsearch.sweep.search.front import mark_front
 from poolsearch.sweep.search.proposals import Proposals
 from poolsearch.sweep.search.space import space_of
-from poolsearch.sweep.study import store
-from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study import reader
+from poolsearch.sweep.study.reader import find_trial, trial_rows
 from poolsearch.sweep.study.storage import located
+from poolsearch.sweep.study.writer import Writer
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,15 +77,15 @@ def unescaped(text):
 def study(config, figures=((0.8, 2.0), (0.9, 3.0)), failed=(), **fields):
     """Write a sweep as a coordinator would have: accuracy and latency (and loss) a trial, then the failures."""
     open_folder(config.study).write_config(config)
-    ledger, space = Ledger(located(open_folder(config.study)), config), space_of(config)
+    writer, space = Writer(located(open_folder(config.study)), config), space_of(config)
     proposals = Proposals(config, space)
     for outcome in (*figures, *failed):
         proposal = proposals.next()
         said = {"plan": str(proposal.plan), "seed": 0, "attempts": 1}
-        number = ledger.add(proposal.running_trial(space, said))
+        number = writer.add(proposal.running_trial(space, said))
         proposals.take(number, proposal)
         if outcome in failed:
-            ledger.fail(number, *outcome)
+            writer.fail(number, *outcome)
             proposals.tell(number, None)
             continue
         accuracy, ms, loss = (*outcome, 1.0)[:3]
@@ -92,12 +93,12 @@ def study(config, figures=((0.8, 2.0), (0.9, 3.0)), failed=(), **fields):
         values = [traded[name] for name in config.objectives]
         epoch = {"epoch": 1, "train_loss": 1.0, "loss": 1.0, "accuracy": accuracy}
         timing = {"ms": ms, "low_ms": ms, "high_ms": ms}
-        ledger.complete(
+        writer.complete(
             number, values,
             {"accuracy": accuracy, "loss": loss, "latency": timing, "seconds": 3.0, "curve": [epoch]},
         )  # fmt: skip
         proposals.tell(number, values)
-    ledger.close()
+    writer.close()
     status = SweepStatus(config.study, "done", config.trials, complete=len(figures), failed=len(failed), elapsed_s=65)
     open_folder(config.study).write_status(replace(status, **fields))
 
@@ -337,7 +338,7 @@ def test_an_answer_is_shown_for_ten_seconds_and_on_its_own_sweep(monkeypatch, ti
         assert "Paused" not in progress(at)
         at.selectbox(key="sweep").set_value("tiny").run()
         later = time.monotonic() + 11
-        monkeypatch.setattr(sweep_orders.time, "monotonic", lambda: later)
+        monkeypatch.setattr(sweep_commands.time, "monotonic", lambda: later)
         assert "Paused" not in progress(at.run())
 
 
@@ -404,14 +405,14 @@ def test_the_time_left_is_rounded_and_comes_after_three_trials(tiny):
 
 
 def test_the_same_can_be_typed_in_a_shell(tiny):
-    lines = sweep_orders.in_a_shell(SweepStatus("two words", "running", 5, running=(RunningTrial(4, "x"),)))
+    lines = sweep_commands.in_a_shell(SweepStatus("two words", "running", 5, running=(RunningTrial(4, "x"),)))
     assert "python -m poolsearch sweep pause 'two words'" in lines
     assert "python -m poolsearch sweep cancel 'two words' 4" in lines
 
 
 def test_all_trials_are_taken_along_as_csv_and_json(tiny):
     study(tiny, failed=[("crash", "It, too")])
-    rows = store.trial_rows(open_folder("tiny"))
+    rows = trial_rows(open_folder("tiny"))
     head, *lines = sweep_trials.as_csv(rows).splitlines()
     assert head.startswith("number,state,accuracy,loss")
     assert head.endswith(",plan")
@@ -475,7 +476,7 @@ def test_a_sweep_made_anew_under_a_name_is_read_anew(tiny):
 def test_a_look_at_an_unchanged_sweep_opens_nothing(tiny, monkeypatch):
     study(tiny)
     first = cached.rows_of(open_folder("tiny"))
-    monkeypatch.setattr(store, "create_engine", None)
+    monkeypatch.setattr(reader, "create_engine", None)
     assert cached.rows_of(open_folder("tiny")) is first
 
 
@@ -484,7 +485,7 @@ def test_a_look_at_an_unchanged_sweep_opens_nothing(tiny, monkeypatch):
 
 def marked(at, *places):
     """Mark lines of the table of all sweeps."""
-    key = f"shelf-{hash(folder.studies())}"
+    key = f"list-{hash(folder.studies())}"
     at.session_state[key] = {"selection": {"rows": list(places), "columns": [], "cells": []}}
     return at.run()
 
@@ -520,7 +521,7 @@ def test_sweeps_are_compared_by_what_differs(tiny):
 def test_only_keys_that_differ_are_listed():
     one = parse('study="a"\nbackbone="smallnet"\n').model_dump()
     two = parse('study="b"\nbackbone="smallnet"\n[training]\nepochs=5\n[space.stage1]\nstride=[2]\n').model_dump()
-    assert sweep_shelf.differing([("a", one), ("b", two)]) == [
+    assert sweep_list.differing([("a", one), ("b", two)]) == [
         {" ": "training.epochs", "a": "3", "b": "5"},
         {" ": "space.sites.stage1.stride", "a": "", "b": "2"},
     ]
@@ -536,7 +537,7 @@ def test_a_front_point_opens_as_variant_a_with_its_trained_weights(tiny):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
     at = page("pareto", trial="1")
-    row = store.find_trial(open_folder("tiny"), 1)
+    row = find_trial(open_folder("tiny"), 1)
     assert "Trial 1" in [heading.value for heading in at.header]
     assert next(metric.value for metric in at.metric if metric.label == "Accuracy") == "90.0 %"
     opens = dict(
@@ -584,13 +585,13 @@ def test_the_small_curve_shows_the_best_so_far_not_each_trial():
 
 def test_sweeps_that_traded_different_figures_are_compared_by_those_that_all_have(tiny):
     study(tiny, figures=[(0.9, 3.0, 1.2), (0.8, 2.0, 0.9)])
-    rows = store.trial_rows(open_folder("tiny"))
+    rows = trial_rows(open_folder("tiny"))
     by_loss = mark_front(rows, ("loss", "latency_ms"))
     assert [row.on_front for row in by_loss] == [False, True]
-    traded, compared = sweep_shelf.comparable([("a", rows, USUAL), ("b", by_loss, ("loss", "latency_ms"))])
+    traded, compared = sweep_list.comparable([("a", rows, USUAL), ("b", by_loss, ("loss", "latency_ms"))])
     assert traded == USUAL
     assert [[row.on_front for row in found] for _, found in compared] == [[True, True], [True, True]]
-    traded, compared = sweep_shelf.comparable([("a", by_loss, ("loss", "latency_ms"))] * 2)
+    traded, compared = sweep_list.comparable([("a", by_loss, ("loss", "latency_ms"))] * 2)
     assert traded == ("loss", "latency_ms")
     assert [[row.on_front for row in found] for _, found in compared] == [[False, True], [False, True]]
 
@@ -599,9 +600,9 @@ def test_the_most_accurate_of_a_sweep_is_looked_for_among_all_its_trials(tiny):
     study(tiny, figures=[(0.9, 3.0, 1.2), (0.8, 2.0, 0.9)])
     status, rows = (
         open_folder("tiny").status(),
-        mark_front(store.trial_rows(open_folder("tiny")), ("loss", "latency_ms")),
+        mark_front(trial_rows(open_folder("tiny")), ("loss", "latency_ms")),
     )
-    lines = {line[" "]: line["tiny"] for line in sweep_shelf.best_figures([("tiny", status, rows)])}
+    lines = {line[" "]: line["tiny"] for line in sweep_list.best_figures([("tiny", status, rows)])}
     assert lines["best accuracy"] == "90.0 %, 3.00 ms (trial 0)"
     assert lines["fastest"] == "80.0 %, 2.00 ms (trial 1)"
 
@@ -614,7 +615,7 @@ def test_a_cancelled_trial_is_no_failure(tiny):
     assert "3 of 3 trials, 1 cancelled" in progress(at)
     assert not [heading.value for heading in at.header if "failed" in heading.value]
     assert at.dataframe[0].value["state"].to_list()[0] == "cancelled"
-    assert json.loads(sweep_trials.as_json(store.trial_rows(open_folder("tiny"))))[2]["state"] == "cancelled"
+    assert json.loads(sweep_trials.as_json(trial_rows(open_folder("tiny"))))[2]["state"] == "cancelled"
 
 
 def test_a_failed_trial_shows_its_kind_and_reason(tiny):

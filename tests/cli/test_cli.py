@@ -21,8 +21,9 @@ from poolsearch.modelfiles import checkpoint
 from poolsearch.plan import Plan
 from poolsearch.surgery import rebuild as rebuilt
 from poolsearch.sweep.folder.folder import Options, open_folder
+from poolsearch.sweep.running import replaying
 from poolsearch.sweep.running.run import run
-from poolsearch.sweep.study import store
+from poolsearch.sweep.study.reader import trial_rows
 from tests.conftest import TINY
 
 
@@ -181,7 +182,7 @@ def drawing(tmp_path_factory):
 def drawn(drawing, monkeypatch):
     """The trial of that sweep that draws at random."""
     monkeypatch.setenv("POOLSEARCH_RUNS", str(drawing))
-    return next(row for row in store.trial_rows(open_folder("tiny")) if "stochastic" in str(row.plan))
+    return next(row for row in trial_rows(open_folder("tiny")) if "stochastic" in str(row.plan))
 
 
 def test_a_trial_that_draws_at_random_replays_bit_for_bit(drawn):
@@ -204,8 +205,6 @@ def test_a_trial_keeps_what_it_ran_with_and_a_replay_says_what_is_other(drawn, m
     assert document["differs"] == {"poolsearch": {"recorded": kept["poolsearch"], "now": "9.9"}}
     assert document["same"]  # the version alone changes no bit
 
-    from poolsearch.sweep.running import replaying
-
     learn = replaying.train_plan
     monkeypatch.setattr(replaying, "train_plan", lambda plan, seed, *rest: learn(plan, seed + 1, *rest))
     words = ask("replay", "tiny", str(drawn.number)).stdout.splitlines()[-1]
@@ -215,7 +214,7 @@ def test_a_trial_keeps_what_it_ran_with_and_a_replay_says_what_is_other(drawn, m
 
 def test_a_trial_of_a_gpu_is_replayed_on_a_gpu_or_where_one_says(drawn, monkeypatch):
     gpu = {**dict(drawn.environment), "device": "cuda", "processor": "NVIDIA H100"}
-    monkeypatch.setattr(store, "find_trial", lambda study, number: replace(drawn, environment=tuple(gpu.items())))
+    monkeypatch.setattr(replaying, "find_trial", lambda study, number: replace(drawn, environment=tuple(gpu.items())))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused = ask("replay", "tiny", str(drawn.number))
     assert refused.exit_code == 2
@@ -229,7 +228,7 @@ def test_a_trial_of_a_gpu_is_replayed_on_a_gpu_or_where_one_says(drawn, monkeypa
 
 def test_a_trial_from_before_environments_were_kept_says_so(drawn, monkeypatch):
     old = replace(drawn, environment=(("device", "cpu"),), test_accuracy=0.123)
-    monkeypatch.setattr(store, "find_trial", lambda study, number: old)
+    monkeypatch.setattr(replaying, "find_trial", lambda study, number: old)
     words = ask("replay", "tiny", str(drawn.number)).stdout.splitlines()[-1]
     assert words == (
         "Not the same bits, within 0.00 points of accuracy: "

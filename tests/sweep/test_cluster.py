@@ -100,13 +100,13 @@ def tell(job, device, say):
     """Say where this is; then wait to be killed, or be done."""
     import ray
 
-    ticket = {"id": job.id, "attempt": job.attempt}
+    whose = {"id": job.id, "attempt": job.attempt}
     node = ray.get_runtime_context().get_node_id()
     waits = (job.attempt == 1 and job.waits) or node == job.doomed
-    say({**ticket, "event": "epoch", "row": {"pid": os.getpid(), "node": node, "waits": waits}})
+    say({**whose, "event": "epoch", "row": {"pid": os.getpid(), "node": node, "waits": waits}})
     if waits:
         time.sleep(60)
-    say({**ticket, "event": "done", "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": node})
+    say({**whose, "event": "done", "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": node})
 
 
 def test_sixty_jobs_outlive_ten_kills_and_a_lost_node(ray_cluster, start):

@@ -20,12 +20,12 @@ from poolsearch.records.sweep import SweepStatus
 from poolsearch.sweep.folder import commands, folder
 from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.folder.lease import holder, lease
-from poolsearch.sweep.folder.turns import turn
+from poolsearch.sweep.folder.queue import place_in_queue
 from poolsearch.sweep.running import clock, dispatcher, launch, status
 from poolsearch.sweep.running.run import run
-from poolsearch.sweep.study import store
-from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study.reader import Reader, trial_rows
 from poolsearch.sweep.study.storage import located
+from poolsearch.sweep.study.writer import Writer
 from tests.sweep.processes import wait_until
 from tests.sweep.scripted import ScriptedEngine, done, figures
 
@@ -199,7 +199,7 @@ def test_trials_lost_to_deaths_run_again_under_their_numbers(tiny, monkeypatch):
     first, _ = sweep(tiny, script)
     assert first.document()["counts"] == {"complete": 3, "failed": 2}
     assert first.document()["state"] == "incomplete"
-    reader = store.Reader(located(open_folder("tiny")))
+    reader = Reader(located(open_folder("tiny")))
     assert [row.state for row in reader.rows()].count("failed") == 2
     started = []
     monkeypatch.setattr(launch, "_spawn", lambda home, config, flags: started.append(flags))
@@ -241,7 +241,7 @@ def test_the_attempt_is_stored_before_the_trial_is_dispatched(tiny):
     stored = []
 
     def script(job):
-        stored.append((job.attempt, store.trial_rows(open_folder("tiny"))[job.id].attempts))
+        stored.append((job.attempt, trial_rows(open_folder("tiny"))[job.id].attempts))
         return done() if job.attempt == 2 else {"event": "died", "reason": "killed"}
 
     sweep(tiny, script, workers=1)
@@ -542,12 +542,10 @@ def test_sweeps_take_turns_in_the_order_they_came(own_runs):
     order, begun = [], threading.Event()
 
     def waits(name):
-        with turn(
-            open_folder(name), lambda names: order.append((name, tuple(names))) if ("wait", name) not in order else None
-        ):
+        with place_in_queue(open_folder(name), lambda names: order.append((name, tuple(names)))):
             order.append(name)
 
-    with turn(open_folder("first"), lambda names: None):
+    with place_in_queue(open_folder("first"), lambda names: None):
         threads = []
         for name in ("second", "third"):
             threads.append(threading.Thread(target=waits, args=(name,)))
@@ -562,11 +560,11 @@ def test_sweeps_take_turns_in_the_order_they_came(own_runs):
     assert list((own_runs / ".queue").iterdir()) == []
 
 
-def test_a_ticket_of_a_process_that_is_gone_is_nobodys(own_runs):
+def test_a_place_in_the_queue_of_a_process_that_is_gone_is_nobodys(own_runs):
     (own_runs / ".queue").mkdir(parents=True)
     (own_runs / ".queue" / "00000000000000000001-1").write_text("dead")
     waited = []
-    with turn(open_folder("alive"), waited.append):
+    with place_in_queue(open_folder("alive"), waited.append):
         assert waited == []
 
 
@@ -577,7 +575,7 @@ def test_a_sweep_waits_for_its_turn_and_can_be_stopped_there(tiny):
         seen.append((status.state, status.message))
         commands.send(open_folder("tiny"), "stop", id="s")
 
-    with turn(open_folder("other"), lambda names: None):
+    with place_in_queue(open_folder("other"), lambda names: None):
         outcome, engine = sweep(tiny, lambda job: done(), on_change=watch, at_once=False)
     assert seen[0] == ("queued", "Waits for 'other' to end.")
     assert (outcome.status.state, outcome.rows, engine.seen) == ("stopped", (), [])
@@ -664,7 +662,7 @@ def test_a_folder_that_is_put_back_is_resumed(tiny):
 
 def test_a_folder_that_goes_away_while_its_sweep_waits_for_its_turn(tiny):
     with (
-        turn(open_folder("other"), lambda names: None),
+        place_in_queue(open_folder("other"), lambda names: None),
         pytest.raises(GoneError, match="The folder of the sweep 'tiny' was removed"),
     ):
         sweep(tiny, lambda job: done(), on_change=lambda status: removed(open_folder("tiny").path), at_once=False)
@@ -701,13 +699,13 @@ def test_the_budget_and_the_limits_may_change_on_resume(tiny):
 def test_figures_that_wait_on_the_disk_are_told_on_resume(tiny):
     """The coordinator was killed after a trial's figures came and before the database had them."""
     sweep(with_trials(tiny, 2), lambda job: done())
-    ledger = Ledger(located(open_folder("tiny")), with_trials(tiny, 3))
+    writer = Writer(located(open_folder("tiny")), with_trials(tiny, 3))
     proposal = optuna.trial.create_trial(
         state=optuna.trial.TrialState.RUNNING,
         user_attrs={"plan": "smallnet/1x12x12: stage1=avg k2 s2; stage2=avg k2 s2; stage3=avg k2 s2", "attempts": 1},
     )
-    number = ledger.add(proposal)
-    ledger.close()
+    number = writer.add(proposal)
+    writer.close()
     path = open_folder("tiny").result_file(number)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.replace(path, '{"accuracy": 0.125, "loss": 1.0, "latency": {"ms": 2.0}}')
@@ -758,7 +756,7 @@ def test_a_reader_sees_what_came_since_and_nothing_twice(wide):
     def watch(status):
         nonlocal reader
         if status.complete and reader is None:
-            reader = store.Reader(located(open_folder("tiny")))
+            reader = Reader(located(open_folder("tiny")))
         if reader:
             rows = reader.rows(alive=True)
             counts.append(len(rows))
@@ -778,7 +776,7 @@ def test_a_renamed_sweep_keeps_its_trials_and_can_be_resumed(tiny):
     sweep(tiny, lambda job: done())
     folder.rename(open_folder("tiny"), "Second try")
     assert folder.studies() == ("Second try",)
-    assert len(store.trial_rows(open_folder("Second try"))) == 5
+    assert len(trial_rows(open_folder("Second try"))) == 5
     again = open_folder("Second try").config()
     assert again.study == "Second try"
     outcome, _ = sweep(with_trials(again, 6), lambda job: done(), resume=True)

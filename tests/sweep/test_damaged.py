@@ -15,7 +15,7 @@ from poolsearch.sweep.folder import commands, folder
 from poolsearch.sweep.folder.folder import open_folder
 from poolsearch.sweep.folder.lease import lease
 from poolsearch.sweep.running.run import run
-from poolsearch.sweep.study import store
+from poolsearch.sweep.study.reader import trial_rows
 from tests.conftest import TINY
 from tests.sweep.scripted import ScriptedEngine, done
 
@@ -58,7 +58,7 @@ def looks(study):
     for words in (["list"], ["status", study], ["status", study, "--json"], ["log", study], ["pause", study]):
         ask(*words)
     try:
-        store.trial_rows(open_folder(study))
+        trial_rows(open_folder(study))
     except PoolsearchError as error:
         assert "\n" not in str(error)
 
@@ -147,7 +147,7 @@ def test_corruptions_of_the_rows_of_a_study(copy, tiny, table, key):
         connection.close()
         assert changed > 0
         with contextlib.suppress(PoolsearchError):
-            store.trial_rows(open_folder("tiny"))
+            trial_rows(open_folder("tiny"))
         goes_on(tiny.model_copy(update={"trials": 6}))
 
 

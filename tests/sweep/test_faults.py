@@ -17,7 +17,7 @@ from poolsearch.config import Limits, parse
 from poolsearch.sweep.engines.local import LocalEngine
 from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.running.run import run
-from poolsearch.sweep.study import store
+from poolsearch.sweep.study.reader import trial_rows
 from tests.conftest import TINY
 from tests.sweep.processes import (
     COORDINATOR,
@@ -376,4 +376,4 @@ def test_two_sweeps_take_turns(hundred, own_runs):
     assert two.returncode == 0
     assert "Waits for 'first' to end." in err
     assert one.wait(10) == 0
-    assert [row.state for row in store.trial_rows(open_folder("second"))] == ["complete"] * 3
+    assert [row.state for row in trial_rows(open_folder("second"))] == ["complete"] * 3

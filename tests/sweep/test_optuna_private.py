@@ -1,4 +1,4 @@
-"""The private names of Optuna that the ledger writes to are still there; a failure here names the one that is not."""
+"""The private names of Optuna that the writer writes to are still there; a failure here names the one that is not."""
 
 import pytest
 

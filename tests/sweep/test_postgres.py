@@ -31,9 +31,10 @@ from poolsearch.errors import BusyError, StudyError
 from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.search.space import space_of
-from poolsearch.sweep.study import patience, storage, store
-from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study import patience, storage
+from poolsearch.sweep.study.reader import Reader
 from poolsearch.sweep.study.storage import located
+from poolsearch.sweep.study.writer import Writer
 from tests.ports import free_port
 from tests.sweep.processes import wait_until
 from tests.sweep.scripted import ScriptedEngine, done
@@ -253,7 +254,7 @@ def opened(config, url, runs=None, monkeypatch=None):
     """Open the study as a coordinator does; with `runs`, as one on another machine."""
     if runs:
         monkeypatch.setenv("POOLSEARCH_RUNS", str(runs))
-    return Ledger(located(open_folder(config.study), Options(storage=url)), config)
+    return Writer(located(open_folder(config.study), Options(storage=url)), config)
 
 
 def a_trial(plan):
@@ -434,7 +435,7 @@ def test_a_page_reads_what_optuna_reads_and_says_when_the_server_is_down(wide, s
     said = {2: {"event": "failed", "kind": "memory", "reason": "Out of memory."}}
     engine = ScriptedEngine(lambda job: said.get(job.id, done(accuracy=job.id / 10, ms=1 + job.id)))
     run(config, Options(storage=database), make_engine=lambda *_: engine)
-    reader = store.Reader(located(open_folder("tiny")))
+    reader = Reader(located(open_folder("tiny")))
     rows = reader.rows()
     found = as_optuna_reads(database)
     assert [(row.number, row.state, str(row.plan)) for row in rows] == [
@@ -449,7 +450,7 @@ def test_a_page_reads_what_optuna_reads_and_says_when_the_server_is_down(wide, s
         reader.rows()
     assert "\n" not in str(raised.value)
     with pytest.raises(StudyError, match="Connection refused"):
-        store.Reader(located(open_folder("tiny")))
+        Reader(located(open_folder("tiny")))
     server.start()
     assert reader.rows() == rows
     reader.close()
@@ -459,7 +460,7 @@ def test_a_database_without_studies_is_one_sentence(tiny, database):
     open_folder(tiny.study).write_config(tiny)
     open_folder("tiny").write_options(Options(storage=database))
     with pytest.raises(StudyError, match=re.escape(f"There is no study called 'tiny' in the storage '{database}'.")):
-        store.Reader(located(open_folder("tiny")))
+        Reader(located(open_folder("tiny")))
 
 
 def test_a_full_disk_of_the_server_is_told_as_one():

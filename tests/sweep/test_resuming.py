@@ -10,7 +10,7 @@ from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.running import launch
 from poolsearch.sweep.running.preflight import merged
 from poolsearch.sweep.running.run import run
-from poolsearch.sweep.study import store
+from poolsearch.sweep.study.reader import trial_rows
 from tests.sweep.scripted import ScriptedEngine, done
 
 
@@ -160,7 +160,7 @@ def test_a_damaged_options_file_is_an_error_and_nothing_begins_anew(tiny, conten
     for look in (
         lambda: sweep(config, resume=True),
         lambda: sweep(config, or_start=True),
-        lambda: store.trial_rows(open_folder("spring")),
+        lambda: trial_rows(open_folder("spring")),
         lambda: folder.rename(open_folder("spring"), "summer"),
     ):
         with pytest.raises(StudyError) as refused:
@@ -177,7 +177,7 @@ def test_a_renamed_sweep_whose_options_are_lost_goes_on_with_its_own_study(tiny)
     folder.rename(open_folder("tiny"), "spring")
     (open_folder("spring").path / "options.json").unlink()
     config = tiny.model_copy(update={"study": "spring", "trials": 6})
-    assert store.trial_rows(open_folder("spring")) == rows
+    assert trial_rows(open_folder("spring")) == rows
     assert len(sweep(config, resume=True).rows) == 6
 
 

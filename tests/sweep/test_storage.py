@@ -15,9 +15,10 @@ from poolsearch.sweep.folder.folder import Options, open_folder
 from poolsearch.sweep.running.preflight import merged
 from poolsearch.sweep.running.run import run
 from poolsearch.sweep.search.front import directions
-from poolsearch.sweep.study import patience, storage, store
-from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study import patience, storage
+from poolsearch.sweep.study.reader import Reader, trial_rows
 from poolsearch.sweep.study.storage import located
+from poolsearch.sweep.study.writer import Writer
 from tests.sweep.scripted import ScriptedEngine, done
 
 
@@ -87,7 +88,7 @@ def test_a_study_is_called_what_its_makers_call_it_in_any_script(tiny, name):
     assert config.study == name
     run(config, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
     assert folder.studies() == (name,)
-    assert len(store.trial_rows(open_folder(name))) == 5
+    assert len(trial_rows(open_folder(name))) == 5
 
 
 def test_two_spellings_that_look_alike_are_one_study(tiny):
@@ -153,7 +154,7 @@ def test_a_broken_database_is_said_in_a_sentence_and_left_as_it_is(tiny, tmp_pat
             run(tiny, resume=resume, make_engine=lambda *_: engine)
         assert sentence in str(refused.value)
     with pytest.raises(StudyError):
-        store.Reader(located(open_folder("tiny")))
+        Reader(located(open_folder("tiny")))
     assert file.read_bytes() == content
     assert engine.seen == []
 
@@ -213,7 +214,7 @@ def test_a_trial_whose_answer_was_lost_is_not_added_twice(tiny, monkeypatch):
     """The database took the new trial, and the connection broke before it could say so."""
     from sqlalchemy.exc import OperationalError
 
-    real, faults = Ledger._insert, [1]
+    real, faults = Writer._insert, [1]
 
     def broken(self, *args, **kwargs):
         id = real(self, *args, **kwargs)
@@ -222,7 +223,7 @@ def test_a_trial_whose_answer_was_lost_is_not_added_twice(tiny, monkeypatch):
             raise OperationalError("insert", {}, Exception("server closed the connection unexpectedly"))
         return id
 
-    monkeypatch.setattr(Ledger, "_insert", broken)
+    monkeypatch.setattr(Writer, "_insert", broken)
     outcome = run(tiny, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
     assert faults == [0]
     assert outcome.document()["counts"] == {"complete": 5}
@@ -235,7 +236,7 @@ def test_a_trial_whose_answer_was_lost_is_not_added_twice(tiny, monkeypatch):
 
 
 def test_a_study_whose_making_was_cut_off_is_made_whole(tiny):
-    made = Ledger(located(open_folder(tiny.study), Options()), tiny)
+    made = Writer(located(open_folder(tiny.study), Options()), tiny)
     made._storage.delete_study(made._id)
     made._storage.create_new_study(_ways(tiny), "tiny")
     made.close()

@@ -18,7 +18,7 @@ from poolsearch.plan import Plan
 from poolsearch.records.network import Array, Histogram
 from poolsearch.records.sweep import TrialRow
 from poolsearch.sweep.folder.folder import SweepFolder
-from poolsearch.sweep.study import store
+from poolsearch.sweep.study.reader import Reader
 from poolsearch.sweep.study.storage import located
 
 
@@ -67,10 +67,10 @@ def histograms_of(requests: tuple[tuple[str, str, str, Path | None], ...]) -> tu
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, on_release=lambda kept: kept[0].close())
-def _reader(home: SweepFolder, stamp: tuple[int, ...]) -> tuple[store.Reader, Lock]:
+def _reader(home: SweepFolder, stamp: tuple[int, ...]) -> tuple[Reader, Lock]:
     """Return an opened study and its lock, kept: opening one costs 100 times what reading on in it does."""
     home.config()  # a config that can't be read is refused as such
-    return store.Reader(located(home)), Lock()
+    return Reader(located(home)), Lock()
 
 
 def rows_of(home: SweepFolder) -> tuple[TrialRow, ...]:

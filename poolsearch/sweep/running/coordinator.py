@@ -48,7 +48,7 @@ def _goes_on(sweep: Dispatcher) -> bool:
     state = sweep.state
     sweep.check_folder()
     state.tick()
-    sweep.ledger.keep()
+    sweep.writer.keep()
     obey(sweep)
     sweep.look_at_the_disk()
     more = True

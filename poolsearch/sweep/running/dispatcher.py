@@ -34,8 +34,8 @@ from poolsearch.sweep.running.status import phase, status_of
 from poolsearch.sweep.search.proposals import Proposals
 from poolsearch.sweep.search.space import Space
 from poolsearch.sweep.study import results
-from poolsearch.sweep.study.ledger import Ledger
-from poolsearch.sweep.study.store import CANCELLED, Kept
+from poolsearch.sweep.study.reader import CANCELLED, Kept
+from poolsearch.sweep.study.writer import Writer
 
 OnChange = Callable[[SweepStatus], None]
 
@@ -48,12 +48,12 @@ class Dispatcher:
     """A sweep's state, study, search and engine."""
 
     def __init__(
-        self, config: SweepConfig, space: Space, ledger: Ledger, engine: Engine, on_change: OnChange, elapsed_s: float
+        self, config: SweepConfig, space: Space, writer: Writer, engine: Engine, on_change: OnChange, elapsed_s: float
     ) -> None:
-        self.home = ledger.location.home
+        self.home = writer.location.home
         self.state = SweepState(config, WorkClock(elapsed_s))
-        self.space, self.ledger, self.engine, self.on_change = space, ledger, engine, on_change
-        ledger.on_wait = self._waiting_for_storage
+        self.space, self.writer, self.engine, self.on_change = space, writer, engine, on_change
+        writer.on_wait = self._waiting_for_storage
         self.proposals = Proposals(config, space)
         self.check_folder: Callable[[], None] = lambda: None  # raises GoneError when the sweep's folder is gone
         self.answers: list[Answer] = []  # that came and are not handled yet
@@ -61,7 +61,7 @@ class Dispatcher:
         self._least_mb = 0.0  # what must be free since the disk was found full
         self._written_s = 0.0
         self.status = SweepStatus(config.study, "running", config.trials)
-        for trial in ledger.trials():
+        for trial in writer.trials():
             self._adopt(trial)
 
     def _adopt(self, trial: Kept) -> None:
@@ -107,7 +107,7 @@ class Dispatcher:
     def _tried_again(self, number: int | None) -> int | None:
         """Count another attempt of a trial, before it can bring anything down; return its number."""
         if number is not None:
-            self.ledger.note(number, "attempts", self.state.tried_again(number))
+            self.writer.note(number, "attempts", self.state.tried_again(number))
         return number
 
     def _created(self) -> int | None:
@@ -116,7 +116,7 @@ class Dispatcher:
         if proposal is None:
             return None
         attributes = {"plan": str(proposal.plan), "seed": self.state.config.seed, "attempts": 1}
-        number = self.ledger.add(proposal.running_trial(self.space, attributes))
+        number = self.writer.add(proposal.running_trial(self.space, attributes))
         self.proposals.take(number, proposal)
         self.state.created(number, str(proposal.plan))
         return number
@@ -167,7 +167,7 @@ class Dispatcher:
             self.complete(number, answer.figures)
         elif isinstance(answer, Failed):
             if answer.environment is not None:
-                self.ledger.note(number, "environment", answer.environment)
+                self.writer.note(number, "environment", answer.environment)
             self.fail(number, answer.kind, answer.reason)
         elif isinstance(answer, DiskFull):
             self.state.set_back(number)
@@ -179,7 +179,7 @@ class Dispatcher:
         final = self.state.worker_died(number, reason, outside)
         attempts = self.state.attempts
         name, count = ("kills", attempts.kills[number]) if outside else ("deaths", attempts.deaths[number])
-        self.ledger.note(number, name, count)
+        self.writer.note(number, name, count)
         if final:
             self.fail(number, "crash", f"{reason} {final}")
 
@@ -190,14 +190,14 @@ class Dispatcher:
         except TrialFailed as error:
             self.fail(number, "non_finite", str(error))
             return
-        self.ledger.complete(number, values, result)
+        self.writer.complete(number, values, result)
         self.proposals.tell(number, values)
         self.state.finished(number)
         self.report(force=True)
 
     def fail(self, number: int, kind: FailureKind, reason: str) -> None:
         """End a trial without figures."""
-        self.ledger.fail(number, kind, reason)
+        self.writer.fail(number, kind, reason)
         self.proposals.tell(number, None)
         if kind == CANCELLED:
             self.state.cancelled(number)
@@ -231,7 +231,7 @@ class Dispatcher:
             study = self.state.config.study
             raise StudyError(f"No trial of '{study}' was lost to deaths of its worker: none runs again.")
         numbers = sorted(self.state.lost)
-        self.ledger.reopen(numbers)
+        self.writer.reopen(numbers)
         for number in numbers:
             self.proposals.reopen(number)
         self.state.reopened(numbers)
@@ -248,7 +248,7 @@ class Dispatcher:
             self.answers += self.poll(0.1)
         for answer in self.answers:
             if isinstance(answer, Done) and answer.id >= 0:
-                self.ledger.keep_on_disk(answer.id, answer.figures)
+                self.writer.keep_on_disk(answer.id, answer.figures)
 
     # --------------------------------------------------------------------------------------------- the disk, the status
 

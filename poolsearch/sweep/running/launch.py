@@ -21,7 +21,7 @@ from poolsearch.sweep.folder.commands import in_words as in_words  # asked for b
 from poolsearch.sweep.folder.folder import Options, SweepFolder
 from poolsearch.sweep.running.preflight import preflight
 from poolsearch.sweep.search.space import Space, space_of
-from poolsearch.sweep.study import store
+from poolsearch.sweep.study.reader import trial_rows
 
 _MACS_PER_SECOND = 8e9  # one core of 2024 in the training loop, until something was measured here
 _START_S = 5  # until the workers have imported torch
@@ -92,7 +92,7 @@ def retry(home: SweepFolder, id: str = "") -> str:
     config = home.config()
     if home.status().alive:
         return commands.send(home, "retry", id=id)
-    if not any(row.kind == "crash" for row in store.trial_rows(home)):
+    if not any(row.kind == "crash" for row in trial_rows(home)):
         raise StudyError(f"No trial of '{home.study}' was lost to deaths of its worker: none runs again.")
     _spawn(home, config, ["--retry"])
     return ""
@@ -167,7 +167,7 @@ def _from_earlier(config: SweepConfig) -> tuple[float | None, str]:
             home = folder.open_folder(study)
             old = home.config()
             alike = (old.backbone, old.data, old.clutter) == (config.backbone, config.data, config.clutter)
-            rows = store.trial_rows(home) if alike else ()
+            rows = trial_rows(home) if alike else ()
         except PoolsearchError:
             continue
         seconds = [row.seconds for row in rows if row.seconds]

@@ -12,7 +12,8 @@ from poolsearch.errors import PoolsearchError, StudyError, unknown
 from poolsearch.sweep.folder import folder
 from poolsearch.sweep.folder.folder import Options, SweepFolder
 from poolsearch.sweep.search.space import Space, space_of
-from poolsearch.sweep.study import storage, store
+from poolsearch.sweep.study import storage
+from poolsearch.sweep.study.reader import existing
 from poolsearch.sweep.study.resuming import checked_for_resume
 from poolsearch.sweep.study.storage import StudyLocation
 
@@ -45,7 +46,7 @@ def preflight(
     ready = Ready(space, place, location)
     if home.holder():  # whoever runs it is named when its lease is asked for
         return ready
-    study = store.existing(location)
+    study = existing(location)
     if resume and not or_start and not study and not home.config_file.exists():
         raise StudyError(f"{folder.missing(home.study)} Leave out --resume to start it, or take --resume-or-start.")
     if not study or not study.trials:  # one without trials is made anew

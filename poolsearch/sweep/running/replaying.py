@@ -12,7 +12,7 @@ from poolsearch.errors import PoolsearchError
 from poolsearch.records.sweep import TrialRow
 from poolsearch.sweep.engines.worker import train_plan
 from poolsearch.sweep.folder.folder import SweepFolder
-from poolsearch.sweep.study import store
+from poolsearch.sweep.study.reader import find_trial
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def replay_trial(home: SweepFolder, number: int, device: str = "") -> Replay:
 
     Raises PoolsearchError when there is no such trial, it has no result, or its device is not here.
     """
-    row, study = store.find_trial(home, number), home.study
+    row, study = find_trial(home, number), home.study
     if row.accuracy is None or row.loss is None:
         raise PoolsearchError(f"Trial {number} of '{study}' has no result to compare with: {row.reason or row.state}.")
     around = dict(row.environment)

@@ -24,16 +24,16 @@ from poolsearch.sweep.engines.local import LocalEngine
 from poolsearch.sweep.folder import commands, folder
 from poolsearch.sweep.folder.folder import Options, SweepFolder
 from poolsearch.sweep.folder.lease import Held, lease
-from poolsearch.sweep.folder.turns import turn
+from poolsearch.sweep.folder.queue import place_in_queue
 from poolsearch.sweep.running.coordinator import work
 from poolsearch.sweep.running.dispatcher import Dispatcher, OnChange
 from poolsearch.sweep.running.preflight import preflight
 from poolsearch.sweep.running.state import SweepState
 from poolsearch.sweep.search.front import front
-from poolsearch.sweep.study import store
-from poolsearch.sweep.study.ledger import Ledger
+from poolsearch.sweep.study.reader import rows_at
 from poolsearch.sweep.study.resuming import checked_for_resume
 from poolsearch.sweep.study.storage import StudyLocation
+from poolsearch.sweep.study.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,15 @@ def run(
         log = held.enter_context(home.log_file.open("a"))
         engine = (make_engine or _engine)(chosen, ready.place, log)
         held.callback(engine.close)
-        ledger = held.enter_context(_opened(location, config, data, resume))
+        writer = held.enter_context(_opened(location, config, data, resume))
         folder_held.check()
         if location.file:
             folder_held.watch(location.file)
         home.write_options(replace(chosen, name=location.name))
         home.write_config(config)
-        ledger["device"] = engine.resources().device
-        elapsed_s = 0.0 if ledger.new else was.elapsed_s
-        sweep = Dispatcher(config, ready.space, ledger, engine, on_change, elapsed_s)
+        writer["device"] = engine.resources().device
+        elapsed_s = 0.0 if writer.new else was.elapsed_s
+        sweep = Dispatcher(config, ready.space, writer, engine, on_change, elapsed_s)
         sweep.check_folder, sweep.state.retime = folder_held.check, retime
         if retry and sweep.state.lost:
             sweep.retry()
@@ -130,7 +130,7 @@ def run(
             sweep.state.stopping()
         work(sweep)
     try:
-        rows = store.rows_at(location)
+        rows = rows_at(location)
     except StudyError:  # the database does not come back: the status says so
         rows = ()
     return Outcome(sweep.status, rows, location.url.render_as_string())
@@ -174,7 +174,7 @@ def _waited(
 ) -> SweepStatus | None:
     """Wait for the sweep's turn; return its last status when it was stopped before that."""
     try:
-        held.enter_context(turn(home, lambda names: _queue(home, config, names, ours, stop, on_change)))
+        held.enter_context(place_in_queue(home, lambda names: _queue(home, config, names, ours, stop, on_change)))
     except _Stopped:
         status = SweepStatus(home.study, "stopped", config.trials, message="It was stopped before its turn.")
         home.write_status(status)
@@ -225,17 +225,17 @@ def _unmade(home: SweepFolder) -> Iterator[list[Held]]:
 
 
 @contextmanager
-def _opened(location: StudyLocation, config: SweepConfig, data: str, resume: bool) -> Iterator[Ledger]:
+def _opened(location: StudyLocation, config: SweepConfig, data: str, resume: bool) -> Iterator[Writer]:
     """Yield the study for writing, after it was compared with the config and the data once more."""
-    ledger = Ledger(location, config)
+    writer = Writer(location, config)
     try:
-        if not ledger.new:
-            checked_for_resume(ledger.existing(), config, data, resume)
-        if not ledger["data"]:
-            ledger["data"] = data
-        yield ledger
+        if not writer.new:
+            checked_for_resume(writer.existing(), config, data, resume)
+        if not writer["data"]:
+            writer["data"] = data
+        yield writer
     finally:
-        ledger.close()
+        writer.close()
 
 
 def _engine(options: Options, place: str, log: TextIO) -> Engine:

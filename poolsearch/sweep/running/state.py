@@ -15,7 +15,7 @@ from poolsearch.config import SweepConfig
 from poolsearch.records.sweep import EpochRow
 from poolsearch.sweep.running.attempts import Attempts
 from poolsearch.sweep.running.clock import WorkClock
-from poolsearch.sweep.study.store import CANCELLED
+from poolsearch.sweep.study.reader import CANCELLED
 
 _SAME_FAILURES = 10  # in a row, and the sweep stops with their reason
 

@@ -7,7 +7,7 @@ from typing import Any
 from poolsearch.records.sweep import RunningTrial, SweepStatus
 from poolsearch.sweep.engines.engine import Resources
 from poolsearch.sweep.running.state import SweepState
-from poolsearch.sweep.study.store import CANCELLED
+from poolsearch.sweep.study.reader import CANCELLED
 
 _NO_ROOM_S = 10.0  # for which a job has waited in a cluster before that is said
 _TRIALS_BEFORE_A_GUESS = 3

@@ -11,7 +11,7 @@ from poolsearch.sweep.engines.jobs import TimingJob
 from poolsearch.sweep.running.control import obey
 from poolsearch.sweep.running.dispatcher import Dispatcher
 from poolsearch.sweep.running.status import busy_device
-from poolsearch.sweep.study import store
+from poolsearch.sweep.study.reader import rows_at
 from poolsearch.sweep.study.storage import StudyLocation
 
 TIMING = -1  # the id of this job
@@ -21,7 +21,7 @@ _TRIES = 3  # when its worker dies
 
 def worth_timing(location: StudyLocation, calls: int) -> list[TrialRow]:
     """Return the finished trials to time together: all, or the front where that would take over a minute."""
-    rows = [row for row in store.rows_at(location) if row.state == "complete"]
+    rows = [row for row in rows_at(location) if row.state == "complete"]
     if sum(row.latency_ms or 0 for row in rows) * calls > _RETIMED_S * 1000:
         return [row for row in rows if row.on_front or row.published]
     return rows
@@ -35,7 +35,7 @@ def time_together(sweep: Dispatcher) -> None:
     state = sweep.state
     if not state.retime and not _due(sweep):
         return
-    rows = worth_timing(sweep.ledger.location, state.config.latency.calls)
+    rows = worth_timing(sweep.writer.location, state.config.latency.calls)
     plans = tuple(str(row.plan) for row in rows)
     for _ in range(_TRIES if rows else 0):
         while not sweep.engine.resources().free and not state.stop:  # a worker is being replaced
@@ -46,17 +46,17 @@ def time_together(sweep: Dispatcher) -> None:
         answer = _answer(sweep, f"Timing {len(rows)} finished networks together.")
         if isinstance(answer, Done):
             numbers = (str(row.number) for row in rows)
-            sweep.ledger["latency"] = dict(zip(numbers, answer.figures["latencies"], strict=True))
-            sweep.ledger["timed"] = state.counts["COMPLETE"]
+            sweep.writer["latency"] = dict(zip(numbers, answer.figures["latencies"], strict=True))
+            sweep.writer["timed"] = state.counts["COMPLETE"]
         if not isinstance(answer, WorkerDied):
             return
 
 
 def _due(sweep: Dispatcher) -> bool:
     """Return whether a trial is complete that was not there when the others were timed."""
-    timed = sweep.ledger["timed"]
+    timed = sweep.writer["timed"]
     if timed is None:  # by a version that did not keep this
-        latencies = sweep.ledger["latency"]
+        latencies = sweep.writer["latency"]
         timed = len(latencies) if isinstance(latencies, dict) else 0
     return bool(timed != sweep.state.counts["COMPLETE"])
 

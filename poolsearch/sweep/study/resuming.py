@@ -5,7 +5,7 @@ from __future__ import annotations
 from poolsearch.config import SweepConfig
 from poolsearch.errors import StudyError
 from poolsearch.sweep.search.front import directions
-from poolsearch.sweep.study.store import Existing
+from poolsearch.sweep.study.reader import Existing
 
 
 def checked_for_resume(study: Existing, config: SweepConfig, data: str, resume: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from poolsearch.app.controls.cached import rows_of
-from poolsearch.app.views.sweeps import orders
+from poolsearch.app.views.sweeps import commands
 from poolsearch.errors import PoolsearchError
 from poolsearch.objectives import OBJECTIVES, USUAL, Objective
 from poolsearch.records.sweep import SweepStatus, TrialRow
@@ -164,6 +164,6 @@ def _file(home: SweepFolder, make: Callable[[Sequence[TrialRow]], str]) -> str:
 def how_it_runs(home: SweepFolder, status: SweepStatus) -> None:
     """Draw the command lines of all buttons, and the end of the log."""
     with st.expander("The same in a shell", key="sweep-shell"):
-        st.code(orders.in_a_shell(status), language="bash")
+        st.code(commands.in_a_shell(status), language="bash")
     with st.expander("Log", key="sweep-log"):
         st.code(launch.log_tail(home) or "Nothing was written yet.", language=None)

@@ -14,7 +14,7 @@ import streamlit as st
 from poolsearch.app.components import to_top
 from poolsearch.app.controls.cached import rows_of
 from poolsearch.app.controls.plain import as_text
-from poolsearch.app.views.sweeps import orders
+from poolsearch.app.views.sweeps import commands
 from poolsearch.errors import PoolsearchError
 from poolsearch.objectives import USUAL, Objective, axes
 from poolsearch.records.sweep import SweepStatus, TrialRow
@@ -77,9 +77,9 @@ def head(home: SweepFolder, status: SweepStatus, broken: str) -> None:
         if st.session_state.pop("to-top", False):
             to_top(key="to-top-now")
         if not broken:
-            orders.buttons(home, status)
+            commands.buttons(home, status)
         if not broken and status.state not in ("queued", "starting", "stopping"):
-            orders.changes(home, status)
+            commands.changes(home, status)
     if broken:
         st.warning(as_text(broken), icon=":material/broken_image:")
 

@@ -28,7 +28,7 @@ _ICONS = {"pause": "pause", "resume": "play_arrow", "retry": "replay", "stop": "
 _AGAIN = {"resume": launch.resume, "retry": launch.retry}  # what also starts a sweep that is not at work
 
 
-def order_id(home: SweepFolder, do: str, number: int = 0) -> str:
+def command_id(home: SweepFolder, do: str, number: int = 0) -> str:
     """Return the id of a command as it is seen now: it changes when any command was carried out since."""
     done = home.commands / "done"
     seen = sum(1 for _ in done.iterdir()) if done.is_dir() else 0
@@ -47,7 +47,7 @@ def buttons(home: SweepFolder, status: SweepStatus) -> None:
             key=f"sweep-{do}",
             help=f"`{launch.in_words(do, status.study)}`",
             on_click=_order,
-            args=(home, do, 0, order_id(home, do)),
+            args=(home, do, 0, command_id(home, do)),
             disabled=status.state == "stopping",
         )
 
@@ -68,7 +68,7 @@ def changes(home: SweepFolder, status: SweepStatus) -> None:
             key="sweep-workers",
             help=f"`{launch.in_words('workers', home.study, many)}`",
             on_click=_order,
-            args=(home, "workers", many, order_id(home, "workers", many)),
+            args=(home, "workers", many, command_id(home, "workers", many)),
         )
         _cancelling(home, status)
 
@@ -83,7 +83,7 @@ def _adding(home: SweepFolder, status: SweepStatus, config: SweepConfig, what: l
         key=f"sweep-{do}",
         help=f"`{launch.in_words('add', home.study, more, *flag)}`",
         on_click=_add,
-        args=(home, more, what, _budget(config), order_id(home, do, more)),
+        args=(home, more, what, _budget(config), command_id(home, do, more)),
     )
 
 
@@ -103,7 +103,7 @@ def _cancelling(home: SweepFolder, status: SweepStatus) -> None:
         key="sweep-cancel",
         help=f"`{launch.in_words('cancel', status.study, 'TRIAL' if number < 0 else number)}`",
         on_click=_order,
-        args=(home, "cancel", number, order_id(home, "cancel", max(number, 0))),
+        args=(home, "cancel", number, command_id(home, "cancel", max(number, 0))),
         disabled=number < 0,
     )
 

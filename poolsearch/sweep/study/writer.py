@@ -27,8 +27,8 @@ from poolsearch.records.sweep import FailureKind
 from poolsearch.sweep.search.front import directions
 from poolsearch.sweep.study.optuna_private import ATTRIBUTES, PARAMS, TRIALS
 from poolsearch.sweep.study.patience import Patience
+from poolsearch.sweep.study.reader import Existing, Kept, kept, numbered, study_id
 from poolsearch.sweep.study.storage import StudyLocation, StudyLock, in_words, open_storage
-from poolsearch.sweep.study.store import Existing, Kept, kept, numbered, study_id
 from poolsearch.sweep.study.undamaged import COPY
 
 _OF_ATTEMPTS = ("attempts", "deaths", "kills", "kind", "reason")  # attributes that a trial begun anew has no more
@@ -37,7 +37,7 @@ _PART = 500  # trials
 T = TypeVar("T")
 
 
-class Ledger:
+class Writer:
     """One study, opened for writing. `on_wait` hears, in words, what it waits for, and may raise to end the waiting."""
 
     def __init__(

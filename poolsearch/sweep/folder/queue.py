@@ -1,7 +1,7 @@
-"""Sweeps take turns on a machine: one at a time, in the order they came, for timing needs the machine alone.
+"""The queue of sweeps on a machine: one runs at a time, in the order they came, for timing needs the machine alone.
 
-A ticket is a file in runs/.queue that its process keeps locked; a process that is gone has no ticket, whatever is on
-the disk.
+A place in the queue is a file in runs/.queue that its process keeps locked; a process that is gone has no place,
+whatever is on the disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from poolsearch.sweep.folder.folder import SweepFolder
 
 
 @contextmanager
-def turn(home: SweepFolder, on_wait: Callable[[list[str]], None]) -> Iterator[None]:
+def place_in_queue(home: SweepFolder, on_wait: Callable[[list[str]], None]) -> Iterator[None]:
     """Wait until no sweep that came earlier is at work; `on_wait` hears their names twice a second, and may raise."""
     folder = home.path.parent / ".queue"
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def turn(home: SweepFolder, on_wait: Callable[[list[str]], None]) -> Iterator[No
 
 
 def _ahead(folder: Path, name: str) -> list[str]:
-    """Return the sweeps with an earlier ticket, in their order; tickets of processes that are gone are removed."""
+    """Return the sweeps with an earlier place, in their order; places of processes that are gone are removed."""
     found = []
     for path in sorted(path for path in folder.iterdir() if path.name < name):
         try:

@@ -25,7 +25,7 @@ from poolsearch.units import duration
 _FIRST = " "  # the name of the first column: no sweep can be called that
 
 
-def shelf(names: Sequence[str]) -> None:
+def sweep_list(names: Sequence[str]) -> None:
     """Draw all sweeps as a table; what is done with those that are marked stands below."""
     lines = [line_of(name) for name in names]
     columns = st.column_config
@@ -37,7 +37,7 @@ def shelf(names: Sequence[str]) -> None:
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [names.index(name) for name in asked]}} if asked else None,
-        key=f"shelf-{hash(tuple(names))}",  # marks are places in the table: in another order they would mean others
+        key=f"list-{hash(tuple(names))}",  # marks are places in the table: in another order they would mean others
         height=min(37 * len(lines) + 40, 420),
         column_config={
             "state": columns.TextColumn("state", width=85),
@@ -129,7 +129,7 @@ def _last_start(home: SweepFolder) -> float:
 
 def _buttons(chosen: Sequence[str]) -> None:
     one = chosen[0] if len(chosen) == 1 else None
-    with st.container(horizontal=True, vertical_alignment="center", key="shelf-buttons"):
+    with st.container(horizontal=True, vertical_alignment="center", key="list-buttons"):
         st.button("Open", icon=":material/open_in_new:", key="open", on_click=show, args=(one,), disabled=one is None)
         if st.button("Rename", icon=":material/edit:", key="rename", disabled=one is None) and one:
             _rename(one)
