@@ -29,6 +29,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Return a page with its code as Python-Markdown reads it in tables: GitHub's wants a backslash before a bar."""
+    return re.sub(r"`[^`\n]+`", lambda code: code[0].replace("\\|", "|"), markdown)
+
+
 def from_above(text: str) -> str:
     """Return the Markdown of a file above docs/ with its links as they are within the site."""
     for source, page in TOP.items():

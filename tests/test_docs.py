@@ -66,6 +66,10 @@ def test_a_notebook_is_a_page_with_what_it_returned(site):
     assert "Plotly.newPlot(" in site["notebooks/a_sweep_in_pandas.html"]
 
 
+def test_a_bar_in_a_table_of_code_is_a_bar(site):
+    assert "<code>y = (Σ |x|^norm)^(1/norm)</code>" in site["poolings.html"]
+
+
 def test_no_page_loads_from_elsewhere(site):
     for name, page in site.items():
         assert re.findall(r'<(?:script|img|iframe)[^>]* src="(?:https?:)?//[^"]*"', page) == [], name
