@@ -85,11 +85,22 @@ def test_macs_of_every_kind_are_those_of_torchs_counter(text):
         ("mixed k2 s2", 4 * 3, 4 * (4 + 3)),  # a maximum, an average, two shares and their sum
         ("soft k2 s2", 0, 4 * (4 + 4 + 4 + 3 + 3 + 1)),
         ("lse k2 s2", 0, 4 * (4 + 4 + 3 + 1 + 1 + 1)),
+        ("gem-window k2 s2", 4 * 4, 4 * (4 + 3 + 1 + 1)),  # each against ε; powers, sum, division, root
+        ("stochastic k2 s2", 4 * 4, 4 * (4 + 3 + 3 + 1)),  # each against 0; squares, two sums, a division
+        ("mixed-learned k2 s2", 4 * 3, 4 * (4 + 3)),
+        ("gated k2 s2", 4 * 3, 4 * (4 + 3 + 2)),  # as mixed, and a sigmoid and 1 - g
+        ("lip k2 s2", 0, 4 * (4 + 4 + 3 + 3 + 1)),  # exponentials, products, two sums, a division
+        ("avg-conv k2 s2", 0, 4 * (3 + 1)),
+        ("conv-blur k3 s2 p1", 16, 0),  # the ReLU between its convolution and its filter
+        ("aps s2", 0, 16 + 16),  # the energies: squares and sums
         ("max-blur k3 s2 p1", 16 * 8, 0),  # the maximum at stride 1; the filter is MACs
         ("global-max", 15, 0),
         ("global-avg", 0, 16),
         ("avg-max", 15, 16 + 2),
         ("gem", 16, 16 + 15 + 1 + 1),
+        ("avg-max-cat", 15, 16),
+        ("statistics", 0, 16 + 16 + 16 + 15 + 1 + 1),  # the mean; differences, squares, their sum, a division, a root
+        ("adaptive-avg size=2", 0, 4 * 4),
         ("adaptive-max size=3", 9 * 3, 0),  # bins of 2 numbers an axis overlap: 0:2, 1:3, 2:4
         ("pyramid levels=2", 15 + 4 * 3, 0),
         ("subsample s2", 0, 0),
@@ -99,6 +110,16 @@ def test_comparisons_and_additions_by_hand(spec, comparisons, additions):
     spec = PoolSpec.parse(spec)
     out = tuple(pooling.pool(torch.rand(1, 1, 4, 4), spec).shape[1:])
     done = work(spec, (1, 4, 4), out)
+    assert (done.comparisons, done.additions) == (comparisons, additions)
+
+
+@pytest.mark.parametrize(
+    ("text", "comparisons", "additions"),
+    [("channel-max", 4 * 3, 0), ("channel-avg", 0, 4 * (3 + 1)), ("maxout", 4 * 2, 0), ("maxout group=4", 4 * 3, 0)],
+)
+def test_poolings_over_channels_by_hand(text, comparisons, additions):  # four channels of 2x2 pixels
+    spec = PoolSpec.parse(text)
+    done = work(spec, (4, 2, 2), tuple(pooling.pool(torch.rand(1, 4, 2, 2), spec).shape[1:]))
     assert (done.comparisons, done.additions) == (comparisons, additions)
 
 

@@ -101,6 +101,12 @@ def test_what_cannot_change_the_result_is_not_in_the_text(written, kept):
         ("lp k2 s2 norm=0.5", "Option norm of 'lp' goes from 1 to 16"),
         ("adaptive-avg size=0", "Option size of 'adaptive-avg' goes from 1 to 64"),
         ("avg k2 s2 divisor=-1", "Option divisor of 'avg' goes from 0 to 4096"),
+        ("gem p=0.5", "Option p of 'gem' goes from 1 to 16"),
+        ("lse k2 s2 r=0", "Option r of 'lse' goes from 0.01 to 64"),
+        ("mixed k2 s2 alpha=1.5", "Option alpha of 'mixed' goes from 0 to 1"),
+        ("fractional-max k2 ratio=0.04", "Option ratio of 'fractional-max' goes from 0.05 to 1"),
+        ("maxout group=1", "Option group of 'maxout' goes from 2 to 64"),
+        ("pyramid levels=7", "Option levels of 'pyramid' goes from 1 to 6"),
         ("wavelet k3 s2", "Pooling 'wavelet' has kernel 2 or 4 or 6, got 3. Nearest: 2."),
         ("max", "Pooling 'max' needs a kernel. Write it as in 'max k2 s2'."),
         ("", "A pooling is missing. Write it as in 'avg k2 s2'."),
@@ -127,6 +133,11 @@ def test_a_refused_plan_says_how_to_write_it(text, message):
     with pytest.raises(PlanError) as refused:
         Plan.parse(text)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["blur k3 s2 p2", "conv k3 s2 p2", "wavelet k2 s2 p2", "max k3 s2 p2 reflect"])
+def test_padding_that_holds_numbers_may_be_wider_than_half_the_kernel(text):
+    assert str(PoolSpec.parse(text)) == text
 
 
 def test_changing_a_site_keeps_the_others_and_their_order():

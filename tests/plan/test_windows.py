@@ -61,6 +61,12 @@ def test_a_window_that_does_not_fit_is_refused_with_the_nearest_that_does(spec, 
     assert message in str(refused.value)
 
 
+def test_a_ratio_may_leave_one_pixel_and_not_none():
+    assert pooled_size(PoolSpec.parse("fractional-max k2 ratio=0.125"), (8,)) == (1,)
+    with pytest.raises(WindowError, match="would make 0 of 8 pixels with kernel 2. The largest ratio here is 0.87."):
+        pooled_size(PoolSpec.parse("fractional-max k2 ratio=0.12"), (8,))
+
+
 def test_a_mirrored_border_needs_a_map_larger_than_itself():
     assert pooled_size(PoolSpec.parse("blur k5 s2 p2"), (3, 3)) == (2, 2)
     with pytest.raises(WindowError, match="mirrors 2 pixels at the border, but only 2 are there"):
@@ -107,6 +113,7 @@ def test_groups_that_do_not_divide_are_refused():
     [
         ("max k3 s2 p1", -1, 1),
         ("max-blur k3 s2 p1", -2, 2),  # the filter sees one pixel more at either side
+        ("max-blur k3 s2 p1 taps=4", -2, 3),  # of an even filter the odd pixel is the last
         ("area s3", 0, 2),
         ("resize s2", -1, 2),
         ("subsample s2", 0, 0),

@@ -78,6 +78,21 @@ def test_a_constant_stays_that_constant_and_nothing_leaves_the_range(spec):
         assert y.max() <= x.max() + 1e-6
 
 
+@pytest.mark.parametrize(
+    "kind", [name for name, kind in KINDS.items() if not kind.averages and kind.told[0].form != "copy"]
+)
+def test_what_does_not_promise_to_average_leaves_the_range_of_some_map(kind):
+    """A negative constant does it for sums, weights and maps made for a ReLU; a peak on an odd map for the others."""
+    peak = torch.ones(1, 2, 5, 5)
+    peak[:, :, 3, 3] = 100.0
+    outside = [
+        bool(y.min() < x.min() - 1e-3 or y.max() > x.max() + 1e-3)
+        for x in (-torch.ones(1, 2, 6, 6), peak)
+        for y in [build(next(spec for spec in SPECS if spec.kind == kind), 2, 2).eval()(x)]
+    ]
+    assert any(outside)
+
+
 @every_spec
 def test_channels_do_not_touch(spec):
     if KINDS[spec.kind].mixes_channels or KINDS[spec.kind].channels != "same":
