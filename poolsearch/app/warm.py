@@ -2,6 +2,7 @@
 
 import gc
 import os
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from time import perf_counter
@@ -31,11 +32,13 @@ HEAVY = (
 
 def _record_backbones() -> None:
     """Find the sites of every backbone once, so that the first visitor does not wait for the recording (1 s)."""
+    from poolsearch.errors import PoolsearchError
     from poolsearch.networks.backbones import BACKBONES
     from poolsearch.surgery import find_sites
 
     for name in BACKBONES:
-        find_sites(name)
+        with suppress(PoolsearchError):  # a name that a package has taken, too: whoever opens it is told so
+            find_sites(name)
 
 
 def warm() -> float:

@@ -11,6 +11,7 @@ from poolsearch.errors import PoolsearchError, WeightsError, unknown
 from poolsearch.modelfiles import weights
 from poolsearch.networks import vision
 from poolsearch.networks.backbones import backbone
+from poolsearch.networks.declared import declared
 from poolsearch.plan import Plan
 
 
@@ -22,7 +23,7 @@ def published_weights(plan: Plan, source: str) -> dict[str, Tensor]:
     """
     if Path(source).suffix in (".safetensors", ".pt", ".pth"):
         return weights.read(Path(source))
-    if backbone(plan.backbone).source in ("timm", "Poolsearch"):
+    if backbone(plan.backbone).source in ("timm", "Poolsearch") or plan.backbone in declared():
         raise PoolsearchError(f"The weights of {plan.backbone} are read from a file: .safetensors, .pt or .pth.")
     known = vision.models().get_model_weights(plan.backbone)
     if source not in known.__members__:

@@ -1,4 +1,4 @@
-"""What can be opened: our smallnet, torchvision's networks and timm's, each a builder with its usual input size.
+"""What can be opened: our smallnet, torchvision's networks, timm's, declared ones: builders with their usual input.
 
 Covers building (seeded, on any device) and what a builder can't take. Where a backbone pools is found in
 `poolsearch.surgery`, not declared here.
@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from poolsearch.errors import PlanError, shortened, unknown
 from poolsearch.networks import vision
+from poolsearch.networks.declared import declared
 from poolsearch.plan import Plan
 
 
@@ -102,12 +103,13 @@ BACKBONES: dict[str, Backbone] = {
 
 @cache
 def known() -> tuple[str, ...]:
-    """Return the name of every backbone that can be opened: ours, torchvision's, and timm's where it is installed.
+    """Return the name of every backbone there is: ours, torchvision's, those that installed packages declare, timm's.
 
     A name of timm's may have the tag of published weights behind it, as in timm.resnet50.a1_in1k.
     """
     models = vision.models()
     names = [*BACKBONES, *(name for name in models.list_models(module=models) if name not in BACKBONES)]
+    names += [name for name in declared() if name not in names and not name.startswith(_TIMM)]
     if find_spec("timm"):
         names += [f"{_TIMM}{name}" for name in import_module("timm").list_models()]
     return tuple(names)
@@ -164,7 +166,13 @@ def _tagged() -> frozenset[str]:
 
 @cache
 def backbone(name: str) -> Backbone:
-    """Return the record of a backbone. Raises PlanError for an unknown name, with the nearest known one."""
+    """Return the record of a backbone.
+
+    Raises PlanError for an unknown name, with the nearest known one; for one that is taken twice; for one that an
+    installed package declares and can't give.
+    """
+    if name in declared():
+        return _of_a_package(name)
     if name in BACKBONES:
         return BACKBONES[name]
     if name.startswith(_TIMM) and not find_spec("timm"):
@@ -183,6 +191,20 @@ def backbone(name: str) -> Backbone:
     # the builders take the smallest size that weights were published for
     crop = min(entry.transforms.keywords["crop_size"] for entry in vision.models().get_model_weights(name))
     return Backbone(name, partial(_torchvision, name), (3, crop, crop), 1000, source="torchvision")
+
+
+def _of_a_package(name: str) -> Backbone:
+    """Return the record of a network that an installed package declares."""
+    library = "timm" if name.startswith(_TIMM) else "torchvision" if name in vision.models().list_models() else ""
+    others = ["Poolsearch"] * (name == "smallnet") + [library] * bool(library)
+    owners = [*others, *map(str, declared()[name])]
+    if len(owners) > 1:
+        raise PlanError(
+            f"The backbone '{name}' is there twice: of {' and of '.join(owners)}. "
+            "Change the name that a package declares in its entry points, or uninstall the package."
+        )
+    (one,) = declared()[name]
+    return Backbone(name, one, one.size, 1000, source=one.package)
 
 
 def _unknown(name: str) -> str:
