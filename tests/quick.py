@@ -1,6 +1,7 @@
 """Run the tests of the parts that were touched since main: make quick.
 
-poolsearch/X/ is tested by tests/X/, poolsearch/x.py by tests/test_x.py, pages by tests/app/; floors and README always.
+poolsearch/X/ is tested by tests/X/, poolsearch/x.py by tests/test_x.py, pages by tests/app/, docs/ by
+tests/test_docs.py, its notebooks by tests/test_notebooks.py; floors and README always.
 """
 
 import subprocess
@@ -21,6 +22,10 @@ def tests_of(file: str) -> str:
     path = Path(file)
     if path.match("tests/*.py") or path.match("tests/*/*.py"):
         return file if path.name.startswith("test_") else ""
+    if path.match("docs/notebooks/*.ipynb"):
+        return "tests/test_notebooks.py"
+    if path.parts[0] in ("docs", "mkdocs.yml"):
+        return "tests/test_docs.py"
     if path.parts[0] != "poolsearch":
         return ""
     part = path.parts[1].removesuffix(".py")

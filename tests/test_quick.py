@@ -13,7 +13,9 @@ import quick
         ("poolsearch/config.py", "tests/test_config.py"),
         ("tests/plan/test_plan.py", "tests/plan/test_plan.py"),
         ("tests/sweep/processes.py", ""),
-        ("docs/cluster.md", ""),
+        ("docs/cluster.md", "tests/test_docs.py"),
+        ("docs/notebooks/by_hand.ipynb", "tests/test_notebooks.py"),
+        ("README.md", ""),
     ],
 )
 def test_a_file_is_tested_by_its_part(file, tests):
