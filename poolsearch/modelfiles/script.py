@@ -22,6 +22,7 @@ from torch import nn
 from poolsearch import pooling
 from poolsearch.errors import PoolsearchError, SiteError
 from poolsearch.networks import backbones
+from poolsearch.networks.declared import Declared
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.plan.kinds import KINDS
 from poolsearch.surgery.checking import check, find_sites
@@ -99,8 +100,10 @@ def as_python(plan: Plan, classes: int | None = None) -> str:
 
 def _head(plan: Plan, lines: list[tuple[str, int, int]], above: int) -> list[str]:
     """Return the comment on top: the Plan, and which lines of the file change what."""
-    library = _library(plan).partition(".")[0]
-    made = f"torch {torch.__version__}" + (f" and {library} {metadata.version(library)}" if library else "")
+    library, build = _library(plan).partition(".")[0], backbones.backbone(plan.backbone).build
+    made = f"torch {torch.__version__}"
+    if library:
+        made += f" and {build.package if isinstance(build, Declared) else f'{library} {metadata.version(library)}'}"
     published = {site.name: site.main.text for site in find_sites(plan.backbone, plan.size)}
     return [
         f"# Made by Poolsearch from the Plan '{plan}'",
@@ -115,7 +118,10 @@ def _head(plan: Plan, lines: list[tuple[str, int, int]], above: int) -> list[str
 
 def _library(plan: Plan) -> str:
     """Return the library that a backbone comes from; none for one of Poolsearch's own."""
-    if inspect.isclass(backbones.backbone(plan.backbone).build):
+    build = backbones.backbone(plan.backbone).build
+    if isinstance(build, Declared):
+        return build.module
+    if inspect.isclass(build):
         return ""
     return "timm" if plan.backbone.startswith("timm.") else "torchvision.models"
 
@@ -124,6 +130,8 @@ def _published(plan: Plan, classes: int | None, pieces: _Pieces) -> str:
     """Return the expression that builds the published network of a Plan."""
     record = backbones.backbone(plan.backbone)
     classes = classes or record.classes
+    if isinstance(record.build, Declared):
+        return record.build.expression(classes)
     if inspect.isclass(record.build):
         return f"{pieces.use_object(record.build)}({plan.size[0]}, {classes})"
     if _library(plan) == "timm":

@@ -38,6 +38,15 @@ class Declared:
     def __str__(self) -> str:
         return f"'{self.function}' of the package {self.package}"
 
+    @property
+    def module(self) -> str:
+        """Return the module that the function is in."""
+        return self.function.partition(":")[0].strip()
+
+    def expression(self, classes: int) -> str:
+        """Return the Python that builds the network where its module is imported."""
+        return f"{self.function.partition('[')[0].strip().replace(':', '.')}({classes})"
+
     def loaded(self) -> Callable[[int], Any]:
         """Return the function that builds the network. Raises PlanError where it can't be imported."""
         try:

@@ -10,6 +10,7 @@ import torch
 
 from poolsearch.errors import PlanError, PoolsearchError
 from poolsearch.modelfiles.published import published_weights
+from poolsearch.modelfiles.script import as_python
 from poolsearch.networks import declared
 from poolsearch.networks.backbones import backbone, known
 from poolsearch.plan import Plan
@@ -150,6 +151,18 @@ def test_a_package_whose_file_is_broken_leaves_the_others_known(install):
     install("a line without a value", package="broken")
     install("small = nets:small")
     assert list(declared.declared()) == ["small"]
+
+
+def test_it_is_exported_as_python_that_imports_its_package(install, tmp_path):
+    install("small = nets:small")
+    plan = Plan.parse("small/1x28x28: stem=avg k2 s2")
+    text = as_python(plan, 7)
+    assert f"# beside torch {torch.__version__} and mine 1.0." in text
+    assert "import nets" in text and "model = nets.small(7)" in text
+    made = {"__name__": "made"}
+    exec(compile(text, "made.py", "exec"), made)
+    assert list(made["build"]().state_dict()) == list(rebuild(plan, 7).state_dict())
+    assert made["build"]()(torch.zeros(2, 1, 28, 28)).shape == (2, 7)
 
 
 def test_its_weights_are_read_from_a_file(install):
