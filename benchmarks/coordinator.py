@@ -181,8 +181,8 @@ def _optunas(trials: int) -> float:
     def loop() -> None:
         for _ in range(trials):
             trial = study.ask()
-            for name, words in space.words.items():
-                trial.suggest_categorical(name, words)
+            for name, choices in space.choices.items():
+                trial.suggest_categorical(name, choices)
             study.tell(trial, [source.random(), source.random()])
 
     return cpu_ms(loop) / trials
@@ -319,8 +319,8 @@ def large_optunas(trials: list[int], repeats: int) -> Figures:
 
     def add() -> None:
         trial = study.ask()
-        for name, words in space.words.items():
-            trial.suggest_categorical(name, words)
+        for name, choices in space.choices.items():
+            trial.suggest_categorical(name, choices)
 
     adding = [cpu_ms(add) for _ in range(3)]
     return {

@@ -143,7 +143,7 @@ def test_a_sweep_starts_with_an_estimate_and_its_command_and_is_watched_next(spa
     study(tiny)  # an older sweep, which the new one takes the place of on the page
     at = page(pane="New")
     assert "24 trials" in unescaped(words(at))
-    assert "on this machine, reckoned from the MACs" in unescaped(words(at))
+    assert "on this machine, estimated from the MACs" in unescaped(words(at))
     assert "The space holds 4,000 Plans." in unescaped(words(at))  # stage1: 5 kinds x 2 kernels, others x 2 strides
     at.text_input(key="new-name").set_value("lecture").run()
     at.number_input(key="new-trials").set_value(6).run()
@@ -218,7 +218,7 @@ def test_a_locked_site_stands_apart_with_its_reason():
     ("key", "value", "reason"),
     [
         ("new-name", "../up", "is not a valid study name"),
-        ("new-name", "tiny", "There is a sweep called 'tiny' already. Take another name."),
+        ("new-name", "tiny", "There is already a sweep called 'tiny'. Choose another name."),
         ("new-kinds", [], "No pooling is chosen for all sites."),
         ("new-kernels", [], "No kernel is chosen for all sites."),
         ("new-size-smallnet", 512, ""),
@@ -281,7 +281,7 @@ def test_every_state_has_its_badge_and_its_buttons(state, tiny):
 
 
 def test_trials_lost_to_dead_workers_are_said_and_run_again_by_a_button(spawned, tiny):
-    words = "1 of 3 trials has no figures: its worker died in every attempt. Run it again: python -m poolsearch sweep"
+    words = "1 of 3 trials has no result: its worker died in every attempt. Run it again: python -m poolsearch sweep"
     study(tiny, failed=[("crash", "The worker was killed.")], state="incomplete", lost=1, message=words)
     at = page()
     assert "Incomplete" in unescaped(" ".join(str(element.value) for element in at.markdown))
@@ -373,7 +373,7 @@ def test_a_command_that_comes_too_late_is_answered_in_words(tiny):
         at = page()
     open_folder("tiny").write_status(SweepStatus("tiny", "done", 5))
     press(at, "sweep-stop")
-    assert "The sweep 'tiny' is not at work (done): nothing there can stop." in unescaped(at.warning[0].value)
+    assert "The sweep 'tiny' is not running (done): there is nothing to stop." in unescaped(at.warning[0].value)
 
 
 def test_a_trial_at_work_shows_the_curve_that_it_has_so_far():

@@ -220,7 +220,7 @@ def test_a_trial_of_a_gpu_is_replayed_on_a_gpu_or_where_one_says(drawn, monkeypa
     assert refused.exit_code == 2
     assert refused.stderr == (
         f"Trial {drawn.number} of 'tiny' ran on a GPU (NVIDIA H100), and torch has none here. "
-        "Replay it where there is one, or with --device cpu: then it is near, not the same.\n"
+        "Replay it on a machine with a GPU, or with --device cpu for a close but not identical result.\n"
     )
     near = json.loads(ask("replay", "tiny", str(drawn.number), "--device", "cpu", "--json").stdout)
     assert near["differs"]["device"] == {"recorded": "cuda", "now": "cpu"}

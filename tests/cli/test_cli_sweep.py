@@ -42,7 +42,7 @@ def test_what_is_not_there_is_refused_in_a_sentence(tiny):
         assert ended.exit_code == 2, words
         assert ended.stderr == "There is no sweep called 'nothing'. Sweeps here: none yet.\n"
     open_folder(tiny.study).write_config(tiny)
-    assert ask("pause", "tiny").stderr == "The sweep 'tiny' is not at work (stopped): nothing there can pause.\n"
+    assert ask("pause", "tiny").stderr == "The sweep 'tiny' is not running (stopped): there is nothing to pause.\n"
     for name in ("../up", "a/b", "\0", "x" * 5000, "<script>alert(1)</script>", "🦊"):
         ended = ask("rename", "tiny", name)
         assert ended.exit_code == 2
@@ -80,8 +80,8 @@ def test_the_budget_is_said_in_its_own_unit(fields, words):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("0",), "The number of trials to add goes from 1 to 100000, got 0.\n"),
-        (("0", "--minutes"), "The number of minutes to add goes from 1 to 100000, got 0.\n"),
+        (("0",), "The number of trials to add must be from 1 to 100000, got 0.\n"),
+        (("0", "--minutes"), "The number of minutes to add must be from 1 to 100000, got 0.\n"),
         (("5", "--minutes"), "The budget of 'tiny' is trials, not minutes. Give it more trials.\n"),
         (("99999",), "trials in the config: input should be less than or equal to 100000, got 100004.\n"),
     ],
@@ -122,7 +122,7 @@ def test_a_sweep_whose_files_are_broken_is_deleted_and_read_from_the_shell(tiny)
     assert ask("status", "tiny").stderr.startswith("The config of the sweep 'tiny' can't be read: ")
     assert ask("delete", "tiny", "--yes").stdout == (
         "'tiny' is deleted. Where its study was kept could not be read: if that was a database elsewhere, the study is "
-        "there still.\n"
+        "still there.\n"
     )
     assert not place.exists()
 
@@ -150,7 +150,7 @@ def test_a_command_on_a_full_disk_is_one_sentence(tiny, monkeypatch, do):
     assert ended.exit_code == 2
     place = open_folder("tiny").path / "commands"
     assert ended.stderr.startswith(
-        f"The command can't be written into '{place}': No space left on device. Free some space and send it again."
+        f"The command can't be written to '{place}': No space left on device. Free some space and send it again."
     )
     assert ("Without a file: kill " in ended.stderr) == (do == "stop")
     assert ended.stderr.count("\n") == 1
@@ -189,7 +189,7 @@ def test_a_sweep_in_the_background_is_steered_from_the_shell(tiny, tmp_path):
     started = ask("start", str(config), "--set", "study=steered", "--workers", "1")
     assert started.stdout == "'steered' is started. Watch it: python -m poolsearch sweep status steered\n"
     assert ask("start", str(config), "--set", "study=steered").stderr == (
-        "There is a sweep called 'steered' already. Take another name.\n"
+        "There is already a sweep called 'steered'. Choose another name.\n"
     )
     wait_for("steered", "running")
     assert ask("pause", "steered").stdout == "Paused.\n"
@@ -199,7 +199,7 @@ def test_a_sweep_in_the_background_is_steered_from_the_shell(tiny, tmp_path):
     assert ask("add", "steered", "2", "--id", "two-more").stdout == "The sweep now has 7 trials.\n"  # done once
     assert open_folder("steered").config().trials == 7
     assert ask("resume", "steered").stdout == "It goes on.\n"
-    assert ask("stop", "steered").stdout == "Stopped. Trials at work begin anew when it is resumed.\n"
+    assert ask("stop", "steered").stdout == "Stopped. Running trials start over when the sweep is resumed.\n"
     wait_for("steered", "stopped")
     assert ask("rename", "steered", "renamed").stdout == "'steered' is 'renamed' now.\n"
     assert ask("resume", "renamed").stdout.startswith("'renamed' is started again.")

@@ -122,10 +122,10 @@ def test_it_stands_in_the_lists_of_the_pages_and_of_the_docs():
 
 def test_sweeps_search_over_it():
     space = space_of(parse(CONFIG))
-    assert NAME in space.words["stage1.kind"]
-    params = {name: NAME if name.endswith(".kind") else words[0] for name, words in space.words.items()}
+    assert NAME in space.choices["stage1.kind"]
+    params = {name: NAME if name.endswith(".kind") else words[0] for name, words in space.choices.items()}
     assert "stage1=mid-range k2 s2" in str(space.plan(params))
-    assert math.prod(len(set(words)) for words in space.words.values()) >= space.n_plans
+    assert math.prod(len(set(words)) for words in space.choices.values()) >= space.n_plans
 
 
 @pytest.mark.parametrize(

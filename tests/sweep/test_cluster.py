@@ -350,7 +350,7 @@ def test_one_engine_a_process_and_the_handlers_of_signals_stay_ours(start):
     ("address", "words"),
     [
         ("127.0.0.1:1", "There is no Ray cluster at 127.0.0.1:1 (Connection refused)"),
-        ("db.internal", "'db.internal' is no address of a cluster. Possible: HOST:PORT"),
+        ("db.internal", "'db.internal' is not a valid cluster address. Possible: HOST:PORT"),
         ("ray://10.0.0.1:10001", "Ray Client, which is not supported"),
     ],
 )

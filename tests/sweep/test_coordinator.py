@@ -109,8 +109,7 @@ def test_a_trial_that_kills_its_worker_three_times_is_tried_once_more_alone_and_
     assert [row.state for row in outcome.rows].count("complete") == 4
     assert (outcome.status.state, outcome.status.lost) == ("incomplete", 1)
     assert outcome.status.message == (
-        "1 of 5 trials has no figures: its worker died in every attempt. "
-        "Run it again: python -m poolsearch sweep retry tiny"
+        "1 of 5 trials has no result: its worker died in every attempt. Retry it: python -m poolsearch sweep retry tiny"
     )
 
 
@@ -165,7 +164,7 @@ def test_signals_from_outside_are_counted_apart_from_deaths_by_the_trials_own_do
     kept = as_optuna("tiny", f"sqlite:///{open_folder('tiny').path / 'study.db'}").trials[1]
     assert kept.user_attrs["kills"] == kills
     assert kept.user_attrs.get("deaths", 0) == (3 if state == "complete" else 0)
-    assert outcome.rows[1].reason.endswith("That happened 30 times under this trial.") == (state == "failed")
+    assert outcome.rows[1].reason.endswith("That happened 30 times during this trial.") == (state == "failed")
 
 
 def test_what_killed_ten_trials_in_a_row_stops_the_sweep_before_each_is_tried_four_times(wide):
@@ -214,7 +213,7 @@ def test_trials_lost_to_deaths_run_again_under_their_numbers(tiny, monkeypatch):
     reader.close()
     kept = as_optuna("tiny", f"sqlite:///{open_folder('tiny').path / 'study.db'}").trials
     assert [(trial.number, trial.state.name) for trial in kept] == [(number, "COMPLETE") for number in range(5)]
-    with pytest.raises(StudyError, match="No trial of 'tiny' was lost to deaths of its worker: none runs again."):
+    with pytest.raises(StudyError, match="No trial of 'tiny' was lost to a dead worker: there is nothing to retry."):
         launch.retry(open_folder("tiny"))
 
 
@@ -226,7 +225,7 @@ def test_a_sweep_at_work_runs_lost_trials_again_on_command(tiny):
         return done()
 
     outcome, engine = sweep(with_trials(tiny, 8), script, workers=1, resume=True)
-    assert commands.outcome(open_folder("tiny"), "again") == "Trials that run again: 1."
+    assert commands.outcome(open_folder("tiny"), "again") == "Trials to run again: 1."
     assert engine.seen == [(5, 1), (6, 1), (7, 1), (1, 1)]
     assert (outcome.status.state, outcome.document()["counts"]) == ("done", {"complete": 8})
 
@@ -290,7 +289,7 @@ def test_a_trial_that_hangs_meets_its_limit_and_the_sweep_goes_on(tiny):
     outcome, engine = sweep(tiny.model_copy(update={"limits": limits}), lambda job: None if job.id == 2 else done())
     assert engine.cancelled == [2]
     assert (outcome.rows[2].kind, outcome.rows[2].reason) == (
-        "time", "No figures after 0.2 s (limits.trial_s); it was ended."
+        "time", "No result after 0.2 s (limits.trial_s); it was stopped."
     )  # fmt: skip
     assert outcome.document()["counts"] == {"complete": 4, "failed": 1}
 
@@ -303,9 +302,9 @@ def test_a_trial_that_waits_for_room_in_a_cluster_does_not_use_up_its_time(tiny,
     class Crowded(ScriptedEngine):
         def resources(self):
             there = super().resources()
-            return there if "Trials that wait for room: 2." in said else replace(there, waiting=there.running)
+            return there if "Trials waiting for a free worker: 2." in said else replace(there, waiting=there.running)
 
-    engine = Crowded(lambda job: done() if "Trials that wait for room: 2." in said else None)
+    engine = Crowded(lambda job: done() if "Trials waiting for a free worker: 2." in said else None)
     config = tiny.model_copy(update={"limits": limits})
     outcome = run(config, make_engine=lambda *_: engine, on_change=lambda status: said.add(status.message))
     assert outcome.document()["counts"] == {"complete": 5}
@@ -324,7 +323,7 @@ def test_a_trial_that_says_nothing_meets_the_other_limit(tiny):
     engine = ScriptedEngine(script)
     outcome = run(tiny.model_copy(update={"limits": limits}), make_engine=lambda *_: engine)
     assert [row.kind for row in outcome.rows] == ["", "time", "", "", ""]
-    assert outcome.rows[1].reason == "No epoch ended for 0.2 s (limits.silent_s); it was ended."
+    assert outcome.rows[1].reason == "No epoch finished for 0.2 s (limits.silent_s); it was stopped."
 
 
 def test_the_clock_of_work_does_not_count_a_sleep(monkeypatch):
@@ -351,7 +350,7 @@ def test_a_budget_of_minutes_ends_the_sweep(wide, monkeypatch):
     engine.poll = lambda timeout: ScriptedEngine.poll(engine, 0)
     config = with_trials(wide, 100_000, minutes=0.1)
     outcome = run(config, make_engine=lambda *_: engine)
-    assert (outcome.status.state, outcome.status.message) == ("done", "Its 0.1 minutes are over.")
+    assert (outcome.status.state, outcome.status.message) == ("done", "Its 0.1 minutes are used up.")
     assert [row.state for row in outcome.rows] == ["complete"] * 3
 
 
@@ -367,7 +366,7 @@ def test_a_disk_with_little_space_pauses_the_sweep_and_names_the_folder(tiny, mo
     outcome, _ = sweep(tiny, lambda job: done(), on_change=watch)
     assert outcome.document()["counts"] == {"complete": 5}
     place = open_folder("tiny").path
-    assert ("paused", f"Only 100 MB are free in {place}. It goes on by itself when there are 500 MB.") in seen
+    assert ("paused", f"Only 100 MB are free in {place}. The sweep continues once 500 MB are free.") in seen
 
 
 def test_a_worker_that_finds_the_disk_full_costs_its_trial_no_attempt(tiny, monkeypatch):
@@ -417,7 +416,7 @@ def test_pause_lets_trials_end_and_resume_goes_on(tiny):
     assert "paused" in states
     assert outcome.document()["counts"] == {"complete": 5}
     assert commands.outcome(open_folder("tiny"), "p") == "Paused."
-    assert commands.outcome(open_folder("tiny"), "r") == "It goes on."
+    assert commands.outcome(open_folder("tiny"), "r") == "Resumed."
 
 
 def test_add_changes_the_number_of_trials_for_good(tiny):
@@ -482,7 +481,9 @@ def test_a_cancelled_trial_is_still_cancelled_after_a_resume(tiny):
 
 def test_a_trial_that_is_not_at_work_cannot_be_cancelled(tiny):
     sweep(tiny, lambda job: done(), on_change=steering((1, "cancel", 99)))
-    assert commands.outcome(open_folder("tiny"), "cancel-0").startswith("Trial 99 is not at work. At work: ")
+    assert commands.outcome(open_folder("tiny"), "cancel-0").startswith(
+        "Trial 99 is neither running nor waiting. Running: "
+    )
 
 
 def test_the_number_of_workers_changes_while_it_runs(wide):
@@ -494,13 +495,13 @@ def test_the_number_of_workers_changes_while_it_runs(wide):
 
 def test_commands_are_refused_in_words(tiny):
     open_folder(tiny.study).write_config(tiny)
-    with pytest.raises(StudyError, match="The sweep 'tiny' is not at work [(]stopped[)]: nothing there can pause."):
+    with pytest.raises(StudyError, match="The sweep 'tiny' is not running [(]stopped[)]: there is nothing to pause."):
         commands.send(open_folder("tiny"), "pause")
     with pytest.raises(PoolsearchError, match="Unknown command 'halt'. Possible: pause, resume, stop, cancel, add, ex"):
         commands.send(open_folder("tiny"), "halt")
-    with pytest.raises(PoolsearchError, match="The number of workers goes from 1 to 256, got 0."):
+    with pytest.raises(PoolsearchError, match="The number of workers must be from 1 to 256, got 0."):
         commands.send(open_folder("tiny"), "workers", 0)
-    with pytest.raises(PoolsearchError, match="'../x' is no command id"):
+    with pytest.raises(PoolsearchError, match="'../x' is not a valid command id"):
         commands.send(open_folder("tiny"), "stop", id="../x")
 
 
@@ -533,7 +534,10 @@ def test_the_lease_goes_with_its_holder(tmp_path):
     assert holder(tmp_path) is None
     with lease(tmp_path):
         assert holder(tmp_path).startswith(f"process {os.getpid()} on ")
-        with pytest.raises(BusyError, match=f"is run by process {os.getpid()} on .* already. Stop it"), lease(tmp_path):
+        with (
+            pytest.raises(BusyError, match=f"is already being run by process {os.getpid()} on .*. Stop it"),
+            lease(tmp_path),
+        ):
             pass
     assert holder(tmp_path) is None
 
@@ -577,7 +581,7 @@ def test_a_sweep_waits_for_its_turn_and_can_be_stopped_there(tiny):
 
     with place_in_queue(open_folder("other"), lambda names: None):
         outcome, engine = sweep(tiny, lambda job: done(), on_change=watch, at_once=False)
-    assert seen[0] == ("queued", "Waits for 'other' to end.")
+    assert seen[0] == ("queued", "Waiting for 'other' to finish.")
     assert (outcome.status.state, outcome.rows, engine.seen) == ("stopped", (), [])
 
 
@@ -643,7 +647,9 @@ def test_a_sweep_whose_folder_goes_away_stops_and_writes_nothing(tiny, own_runs,
     with pytest.raises(GoneError) as gone:
         run(tiny, make_engine=lambda *_: engine, on_change=watch)
     assert str(gone.value).startswith(GONE[act])
-    assert str(gone.value).endswith("The sweep is stopped, and nothing more was written. Put back, it can be resumed.")
+    assert str(gone.value).endswith(
+        "The sweep has stopped, and nothing more was written. Once it is back, the sweep can be resumed."
+    )
     assert engine.jobs == {}  # its workers are ended
     now = content(own_runs)
     assert now.keys() - {Path("elsewhere/study.db")} <= left[0].keys()
@@ -685,7 +691,7 @@ def test_a_folder_that_goes_away_while_all_is_made_ready(tiny):
 def test_other_images_under_the_same_name_are_refused(tiny, monkeypatch):
     sweep(tiny, lambda job: done())
     monkeypatch.setattr("poolsearch.data.datasets.fingerprint", lambda *_: "0" * 64)
-    with pytest.raises(StudyError, match="The images of 'cluttered-digits' are others than those the study"):
+    with pytest.raises(StudyError, match="The images of 'cluttered-digits' differ from those the study"):
         sweep(with_trials(tiny, 6), lambda job: done(), resume=True)
 
 
@@ -716,7 +722,7 @@ def test_figures_that_wait_on_the_disk_are_told_on_resume(tiny):
 
 
 def test_a_trial_that_takes_its_coordinator_along_is_not_begun_for_ever(tiny, monkeypatch):
-    monkeypatch.setattr(dispatcher, "BEGUN", 2)
+    monkeypatch.setattr(dispatcher, "STARTS", 2)
 
     class Gone(Exception):
         pass
@@ -728,7 +734,7 @@ def test_a_trial_that_takes_its_coordinator_along_is_not_begun_for_ever(tiny, mo
         with pytest.raises(Gone):
             sweep(with_trials(tiny, 1), script, or_start=True)
     outcome, _ = sweep(with_trials(tiny, 1), script, resume=True)
-    assert outcome.rows[0].reason == "It was begun 2 times, and each time the sweep ended with it."
+    assert outcome.rows[0].reason == "It was started 2 times, and each time the sweep died with it."
 
 
 def test_our_reading_of_the_study_is_optunas(wide):
@@ -781,7 +787,7 @@ def test_a_renamed_sweep_keeps_its_trials_and_can_be_resumed(tiny):
     assert again.study == "Second try"
     outcome, _ = sweep(with_trials(again, 6), lambda job: done(), resume=True)
     assert outcome.document()["counts"] == {"complete": 6}
-    with pytest.raises(StudyError, match="There is a sweep called 'Second try' already. Take another name."):
+    with pytest.raises(StudyError, match="There is already a sweep called 'Second try'. Choose another name."):
         folder.rename(open_folder("Second try"), "Second try")
     with pytest.raises(StudyError, match="'../up' is not a valid study name"):
         folder.rename(open_folder("Second try"), "../up")
@@ -790,9 +796,9 @@ def test_a_renamed_sweep_keeps_its_trials_and_can_be_resumed(tiny):
 def test_a_sweep_at_work_is_neither_renamed_nor_deleted(tiny):
     open_folder(tiny.study).write_config(tiny)
     with lease(open_folder("tiny").path):
-        with pytest.raises(StudyError, match="'tiny' is run by process .* and can't be renamed now. Stop it first."):
+        with pytest.raises(StudyError, match="'tiny' is being run by process .* and can't be renamed. Stop it first."):
             folder.rename(open_folder("tiny"), "other")
-        with pytest.raises(StudyError, match="and can't be deleted now. Stop it first."):
+        with pytest.raises(StudyError, match="and can't be deleted. Stop it first."):
             folder.delete(open_folder("tiny"))
 
 
@@ -812,7 +818,7 @@ def test_what_a_deleted_sweep_leaves_in_a_database_elsewhere_can_be_removed_as_i
     config = tiny.model_copy(update={"study": "away"})
     run(config, Options(storage=url), make_engine=lambda *_: ScriptedEngine(lambda job: done()))
     words, _, command = folder.stays(open_folder("away")).partition(": ")
-    assert words == "Its study stays in the database. Remove it there"
+    assert words == "Its study remains in the database. To remove it"
     folder.delete(open_folder("away"))
     assert names_of(url) == ["away"]
     subprocess.run([Path(sys.executable).with_name("optuna"), *shlex.split(command)[1:]], check=True)
@@ -843,7 +849,7 @@ def test_of_many_who_start_one_name_at_once_one_succeeds(tiny, monkeypatch):
     for thread in threads:
         thread.join()
     assert len(spawned) == 1
-    assert set(refused) == {"There is a sweep called 'tiny' already. Take another name."}
+    assert set(refused) == {"There is already a sweep called 'tiny'. Choose another name."}
     assert len(refused) == 19
 
 

@@ -142,7 +142,7 @@ def test_of_10_coordinators_at_once_one_lives_and_nine_exit_with_75(hundred, own
         _, err = process.communicate(timeout=600)
         ended.append((process.returncode, err))
     assert sorted(code for code, _ in ended) == [0] + [75] * 9
-    assert all("The sweep 'hundred' is run by process " in err for code, err in ended if code == 75)
+    assert all("The sweep 'hundred' is already being run by process " in err for code, err in ended if code == 75)
     whole(hundred, own_runs)
 
 
@@ -214,7 +214,7 @@ def test_a_disk_of_400_kilobytes_pauses_the_sweep_until_there_is_space(hundred, 
                 break
         assert process.poll() is None, words
         if least:
-            assert f"Only 0 MB are free in {place / 'runs' / 'hundred'}. It goes on by itself when" in words[-1]
+            assert f"Only 0 MB are free in {place / 'runs' / 'hundred'}. The sweep continues once" in words[-1]
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=600)
             assert process.returncode == 130
@@ -236,7 +236,8 @@ def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(hundred, tmp_p
         out, err = process.communicate(timeout=600)
     assert (process.returncode, out) == (2, "")
     assert err == (
-        f"The folder '{runs}/hundred' can't be written (Read-only file system). Set POOLSEARCH_RUNS to one that can.\n"
+        f"The folder '{runs}/hundred' can't be written (Read-only file system). "
+        "Set POOLSEARCH_RUNS to a writable folder.\n"
     )
 
 
@@ -276,7 +277,7 @@ def with_sick_workers(config, illness, **limits):
 def test_a_hung_trial_meets_its_limit_and_the_sweep_goes_on(hundred):
     outcome = with_sick_workers(hundred, "hang", trial_s=15.0)  # s; the others take less than one each
     assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
-    assert outcome.rows[1].reason == "No figures after 15 s (limits.trial_s); it was ended."
+    assert outcome.rows[1].reason == "No result after 15 s (limits.trial_s); it was stopped."
     assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("time", 1)
 
 
@@ -292,7 +293,7 @@ def test_a_trial_that_segfaults_is_tried_three_times_and_once_alone_and_the_othe
     outcome = with_sick_workers(hundred, "segfault")
     assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
     assert outcome.rows[1].reason == (
-        "The worker ended by signal 11 (SIGSEGV); see the log. "
+        "The worker was ended by signal 11 (SIGSEGV); see the log. "
         "It was tried 4 times, the last time alone on the machine."
     )
     assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("crash", 4)
@@ -314,7 +315,7 @@ def test_out_of_memory_is_a_result_with_its_reason_and_the_worker_is_replaced(hu
     outcome = with_sick_workers(hundred, "memory")
     assert outcome.document()["counts"] == {"complete": 5, "failed": 1}
     assert (outcome.rows[1].kind, outcome.rows[1].attempts) == ("memory", 1)
-    assert outcome.rows[1].reason == "Out of memory. Take a smaller batch or input."
+    assert outcome.rows[1].reason == "Out of memory. Use a smaller batch or input."
 
 
 def test_workers_that_cannot_start_end_the_sweep_with_a_sentence(hundred):
@@ -322,7 +323,7 @@ def test_workers_that_cannot_start_end_the_sweep_with_a_sentence(hundred):
         hundred, make_engine=lambda options, place, log: LocalEngine(1, place, log, "tests.sweep.no_such_worker")
     )
     assert outcome.status.state == "failed"
-    assert outcome.status.message.startswith("The workers end as soon as they start. The log says why: ")
+    assert outcome.status.message.startswith("The workers exit as soon as they start. The log says why: ")
     assert "No module named tests.sweep.no_such_worker" in (open_folder("hundred").path / "log.txt").read_text()
 
 

@@ -241,7 +241,7 @@ def test_a_second_coordinator_elsewhere_exits_with_75(tmp_path, start, wide, own
     second = start(slow, tmp_path / "elsewhere", "--storage", database, "--resume")
     out, err = second.communicate(timeout=600)
     assert (second.returncode, out) == (75, "")
-    assert err == "The study 'tiny' is run by a coordinator elsewhere already. Stop it first.\n"
+    assert err == "The study 'tiny' is already being run by another coordinator. Stop it first.\n"
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=600)
     assert first.returncode == 130
@@ -265,7 +265,7 @@ def test_after_a_restart_the_study_is_still_held(tmp_path, wide, server, databas
     first = opened(wide, database)
     server.restart()
     first.add(a_trial("a"))  # the first write after it takes the lock again
-    with pytest.raises(BusyError, match="The study 'tiny' is run by a coordinator elsewhere already."):
+    with pytest.raises(BusyError, match="The study 'tiny' is already being run by another coordinator."):
         opened(wide, database, tmp_path / "elsewhere", monkeypatch)
     first.close()
 
@@ -276,7 +276,7 @@ def test_who_was_slower_after_a_restart_writes_nothing_more(tmp_path, wide, serv
     server.restart()
     faster = opened(wide, database, tmp_path / "elsewhere", monkeypatch)
     for write in (lambda: slower.add(a_trial("b")), lambda: slower.note(0, "attempts", 2)):
-        with pytest.raises(BusyError, match="is run by a coordinator elsewhere already"):
+        with pytest.raises(BusyError, match="is already being run by another coordinator"):
             write()
     faster.add(a_trial("c"))
     assert [(trial.number, trial.attributes) for trial in faster.trials()] == [
@@ -345,7 +345,7 @@ def test_figures_wait_on_the_disk_for_a_server_that_is_gone_for_good(wide, serve
     status = open_folder("tiny").status()
     assert status.state == "failed"
     assert status.message.startswith(f"The storage '{database}' can't be used any more: ")
-    assert status.message.endswith("figures that it could not take wait in the sweep's folder.")
+    assert status.message.endswith("results that it could not take are kept in the sweep's folder.")
     assert sorted(path.name for path in open_folder("tiny").result_file(0).parent.iterdir()) == ["2.json", "3.json"]
 
     second = ScriptedEngine(lambda job: done(accuracy=job.id / 10))
@@ -367,8 +367,8 @@ POSSIBLE = "Possible: sqlite:////folder/study.db, or postgresql+psycopg://user@h
     ("change", "sentence"),
     [
         (lambda url: url.replace("psycopg", "psycop"), f"Unknown storage 'postgresql+psycop'. {POSSIBLE}"),
-        (lambda url: url.replace("://", ":/"), f"The storage is no URL. {POSSIBLE}"),
-        (lambda url: url.replace("127.0.0.1:", "127.0.0.1:x"), f"The storage is no URL. {POSSIBLE}"),
+        (lambda url: url.replace("://", ":/"), f"The storage is not a valid URL. {POSSIBLE}"),
+        (lambda url: url.replace("127.0.0.1:", "127.0.0.1:x"), f"The storage is not a valid URL. {POSSIBLE}"),
         (lambda url: url.rpartition("/")[0], f"The storage URL names no database. {POSSIBLE}"),
         (lambda url: url.replace("@", ":{password}@"), "The storage URL holds a password, "),
         (lambda url: url + "?password={password}", "The storage URL holds a password, "),

@@ -45,8 +45,8 @@ def test_a_name_that_is_not_there_is_not_resumed_and_the_nearest_is_named(tiny, 
     with pytest.raises(StudyError) as refused:
         sweep(tiny.model_copy(update={"study": "tyny"}), resume=True)
     assert str(refused.value) == (
-        "There is no sweep called 'tyny'. Did you mean 'tiny'? Sweeps here: tiny. Leave out --resume to start it, or "
-        "take --resume-or-start."
+        "There is no sweep called 'tyny'. Did you mean 'tiny'? Sweeps here: tiny. Omit --resume to start it, or use "
+        "--resume-or-start."
     )
     assert sorted(own_runs.rglob("*")) == before
     assert len(sweep(tiny.model_copy(update={"study": "tyny"}), or_start=True).rows) == 5
@@ -61,7 +61,7 @@ def test_a_finished_sweep_that_is_resumed_shows_what_it_has_and_is_timed_on_dema
     assert again.rows == rows
     assert again.status.state == "done"
     assert again.status.message == (
-        "All 5 trials were there already, and nothing was measured. To time them again: "
+        "All 5 trials already existed, and nothing was measured. To time them again: "
         "python -m poolsearch sweep time tiny"
     )
     assert sweep(tiny, third, retime=True).rows != rows
@@ -74,7 +74,7 @@ def test_a_budget_below_what_is_there_is_said(tiny):
     sweep(tiny)
     less = sweep(tiny.model_copy(update={"trials": 3}), resume=True)
     assert len(less.rows) == 5
-    assert less.status.message == "It has 5 trials, more than the budget of 3: no other one is tried."
+    assert less.status.message == "It has 5 trials, more than its budget of 3: no more are run."
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_a_sweep_that_was_refused_in_the_background_says_why_and_its_name_is_fre
 def test_a_study_that_has_begun_keeps_its_name(tiny, monkeypatch):
     monkeypatch.setattr(launch, "_spawn", lambda home, config, flags: None)
     sweep(tiny)
-    with pytest.raises(StudyError, match="There is a sweep called 'tiny' already. Take another name."):
+    with pytest.raises(StudyError, match="There is already a sweep called 'tiny'. Choose another name."):
         launch.start(tiny, Options())
-    with pytest.raises(StudyError, match="'tiny' is there already with 5 trials done. Continue it with --resume"):
+    with pytest.raises(StudyError, match="'tiny' already exists with 5 trials done. Continue it with --resume"):
         sweep(tiny)
 
 
@@ -166,7 +166,7 @@ def test_a_damaged_options_file_is_an_error_and_nothing_begins_anew(tiny, conten
         with pytest.raises(StudyError) as refused:
             look()
         assert str(refused.value).startswith(f"'{path}' is damaged (")
-        assert "Where the study is in the folder itself (study.db), write {} into the file" in str(refused.value)
+        assert "If the study is in the folder itself (study.db), write {} into the file" in str(refused.value)
     assert path.read_text() == content
     path.write_text("{}")  # as the sentence says
     assert len(sweep(config, resume=True).rows) == 5
@@ -185,5 +185,5 @@ def test_a_sweep_whose_study_is_elsewhere_and_not_known_where_does_not_begin_ane
     options = merged(open_folder("tiny"), storage=f"sqlite:///{tmp_path}/study.db")
     run(tiny, options, make_engine=lambda *_: ScriptedEngine(lambda job: done()))
     (open_folder("tiny").path / "options.json").unlink()
-    with pytest.raises(StudyError, match=r"options.json' is missing. It says where the study of 'tiny' is kept"):
+    with pytest.raises(StudyError, match=r"options.json' is missing. It records where the study of 'tiny' is kept"):
         sweep(tiny, resume=True)

@@ -97,7 +97,7 @@ def test_stopping(state):
 
 def test_a_full_disk_holds_the_sweep_until_there_is_space(state):
     state.disk_seen(10.4, 500, "runs/tiny")
-    assert state.disk_full == "Only 10 MB are free in runs/tiny. It goes on by itself when there are 500 MB."
+    assert state.disk_full == "Only 10 MB are free in runs/tiny. The sweep continues once 500 MB are free."
     assert state.held()
     state.disk_seen(500, 500, "runs/tiny")
     assert not state.held()
@@ -118,7 +118,7 @@ def test_a_trial_over_its_limit_is_overdue_unless_it_waits(state, tiny):
     state.config = tiny.model_copy(update={"limits": tiny.limits.model_copy(update={"trial_s": 1.0})})
     state.waits_for_device(1, "process 42 on host")
     state.clock.now_s += 2
-    assert state.overdue(no_room=()) == {0: "No figures after 1 s (limits.trial_s); it was ended."}
+    assert state.overdue(no_room=()) == {0: "No result after 1 s (limits.trial_s); it was stopped."}
 
 
 def test_the_budget_is_spent_by_trials_of_this_run_and_of_those_before(state):

@@ -25,18 +25,21 @@ from tests.sweep.scripted import ScriptedEngine, done
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("nonsense", "The storage is no URL. Possible: sqlite:////folder/study.db, or postgresql+psycopg://user@host/"),
+        (
+            "nonsense",
+            "The storage is not a valid URL. Possible: sqlite:////folder/study.db, or postgresql+psycopg://user@host/",
+        ),
         ("mysql://u@h/d", "Unknown storage 'mysql'. Possible: sqlite:////folder/study.db, or postgresql+psycopg://"),
         ("postgresql+psycopg://u@h", "The storage URL names no database."),
         (
             "sqlite:///:memory:",
-            "The storage 'sqlite:///:memory:' is no file on the disk: a sweep's processes could",
+            "The storage 'sqlite:///:memory:' is not a file on disk: a sweep's processes could",
         ),
-        ("sqlite:///file::memory:", "The storage 'sqlite:///file::memory:' is no file on the disk"),
-        ("sqlite:///file:a?mode=memory&uri=true", "A SQLite URL takes no options behind a '?'."),
+        ("sqlite:///file::memory:", "The storage 'sqlite:///file::memory:' is not a file on disk"),
+        ("sqlite:///file:a?mode=memory&uri=true", "A SQLite URL takes no options after a '?'."),
         (
             "sqlite:////tmp/a?b/study.db",
-            "A SQLite URL takes no options behind a '?'. Where the '?' is part of the path",
+            "A SQLite URL takes no options after a '?'. Where the '?' is part of the path",
         ),
         ("sqlite://", "The storage URL names no database."),
         ("postgresql+psycopg://u:canary@h/d", "The storage URL holds a password, which would be seen in logs"),
@@ -132,10 +135,13 @@ def bytes_of_a_study(path):
 
 
 BROKEN = {
-    "random": (lambda path: os.urandom(4096), "is no SQLite file; its bytes are unchanged. Move it"),
+    "random": (lambda path: os.urandom(4096), "is not a SQLite file; it was left unchanged. Move it"),
     "half": (lambda path: bytes_of_a_study(path)[: 3 * 4096], "is damaged (database disk image is malformed)"),
-    "empty": (lambda path: b"", "is empty (0 bytes). Move it away, and the sweep starts anew."),
-    "foreign": (another_program, "is of another program: it holds notes, pictures, no study. Its bytes are unchanged."),
+    "empty": (lambda path: b"", "is empty (0 bytes). Move it away, and the sweep starts over."),
+    "foreign": (
+        another_program,
+        "belongs to another program: it holds notes, pictures, not a study. It was left unchanged.",
+    ),
     "old": (older_optuna, "was written by another version of Optuna (its tables are v2.6.0.a; Optuna"),
 }
 
@@ -207,7 +213,7 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(tiny, monkeypatch):
         make_engine=lambda *_: ScriptedEngine(lambda job: done()),
     )  # fmt: skip
     assert outcome.document()["counts"] == {"complete": 5}
-    assert ("paused", "The disk is full. Nothing is lost: the sweep goes on by itself when there is space.") in words
+    assert ("paused", "The disk is full. Nothing is lost: the sweep continues once there is space.") in words
 
 
 def test_a_trial_whose_answer_was_lost_is_not_added_twice(tiny, monkeypatch):

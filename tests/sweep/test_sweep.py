@@ -147,7 +147,7 @@ def test_the_winner_is_in_hand_again_with_its_weights(done):
 def test_a_space_smaller_than_the_sweep_ends_when_it_is_exhausted(tiny):
     outcome = run(tiny.model_copy(update={"trials": 20}), Options(workers=2))
     assert len(outcome.rows) == 8
-    assert outcome.status.message == "The space holds no further Plan."
+    assert outcome.status.message == "The search space has no more Plans."
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(tiny):
@@ -171,11 +171,11 @@ def test_a_stopped_sweep_goes_on_where_it_was(tiny):
 def test_a_study_of_the_same_name_is_not_touched(done, tiny):
     file = open_folder("tiny").path / "study.db"
     before = file.read_bytes()
-    with pytest.raises(StudyError, match="'tiny' is there already with 5 trials done. Continue it with --resume"):
+    with pytest.raises(StudyError, match="'tiny' already exists with 5 trials done. Continue it with --resume"):
         run(tiny, Options(workers=1))
     with pytest.raises(StudyError, match="directions maximize, minimize; this config asks for minimize, minimize"):
         run(tiny.model_copy(update={"objectives": ("loss", "latency_ms")}), Options(workers=1), resume=True)
-    with pytest.raises(StudyError, match="other settings: seed was 0, now 7. Take another study name"):
+    with pytest.raises(StudyError, match="other settings: seed was 0, now 7. Choose another study name"):
         run(tiny.model_copy(update={"seed": 7}), Options(workers=1), resume=True)
     assert file.read_bytes() == before
 
@@ -183,7 +183,7 @@ def test_a_study_of_the_same_name_is_not_touched(done, tiny):
 def test_a_second_coordinator_is_told_who_holds_the_study(tiny):
     with (
         lease(open_folder("tiny").path),
-        pytest.raises(BusyError, match=f"'tiny' is run by process {os.getpid()} on .* already"),
+        pytest.raises(BusyError, match=f"'tiny' is already being run by process {os.getpid()} on"),
     ):
         run(tiny, Options(workers=1))
 
@@ -233,8 +233,8 @@ def test_the_script_ends_with_a_table_and_one_json_line(tmp_path, tiny):
     again = command(str(config), "--set", "trials=3", runs=tmp_path / "runs")
     assert again.returncode == 2
     assert again.stderr == (
-        "The study 'tiny' is there already with 3 trials done. "
-        "Continue it with --resume, or take another name with --set study=NAME.\n"
+        "The study 'tiny' already exists with 3 trials done. "
+        "Continue it with --resume, or choose another name with --set study=NAME.\n"
     )
 
 
@@ -310,7 +310,7 @@ def test_a_status_that_is_not_ours_is_that_of_a_sweep_at_rest(tiny, text):
 def test_the_estimate_is_a_guess_before_anything_was_measured(tiny):
     guess = launch.estimate(tiny)
     assert guess.seconds > 0
-    assert "nothing like it was measured here yet" in guess.source
+    assert "nothing similar has been measured here yet" in guess.source
 
 
 def test_the_estimate_comes_from_earlier_trials(done):

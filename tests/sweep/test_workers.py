@@ -242,7 +242,9 @@ def test_the_lock_is_in_a_folder_of_this_user_alone(tmp_path, monkeypatch):
     assert device_lock._own_folder() == tmp_path / "home" / ".cache" / "poolsearch"
     (tmp_path / "home" / ".cache" / "poolsearch").rmdir()
     (tmp_path / "home" / ".cache" / "poolsearch").touch()
-    with pytest.raises(PoolsearchError, match="The lock of the device needs a folder of this user alone: neither"):
+    with pytest.raises(
+        PoolsearchError, match="The lock of the device needs a folder that is private to this user: neither"
+    ):
         device_lock._own_folder()
 
 
@@ -260,7 +262,7 @@ def test_a_trial_that_waits_for_the_device_does_not_age_and_says_for_whom(tiny):
     """Silent for as long as another process holds the device, far beyond its limits."""
     limits = tiny.limits.model_copy(update={"trial_s": 0.2, "silent_s": 0.2})
     said = set()
-    words = "Waits to be timed: trial 1. The device is held by process 42 on host (stopped)."
+    words = "Waiting to be timed: trial 1. The device is in use by process 42 on host (stopped)."
 
     def script(job):
         if job.id != 1 or words in said:

@@ -114,7 +114,7 @@ class RayEngine:
             workers=self._wanted,
             free=max(0, self._wanted - len(self._jobs) - len(self._ending)),
             running=tuple(task.job.id for task in self._jobs),
-            device=self._words(),
+            device=self._description(),
             waiting=tuple(task.job.id for task in self._jobs if not task.node),
         )
 
@@ -133,28 +133,28 @@ class RayEngine:
     # ------------------------------------------------------------------------------------------------------- within
 
     def _begin(self, job: Job) -> Any:
-        """Return the stream of what a new task for a job says."""
+        """Return the stream of the messages of a new task for a job."""
         return self._remote.remote(job, self._device, self._work)
 
     def _heard(self, task: _Task) -> list[Message]:
-        """Return what a task said since; its job leaves the list with its last answer."""
+        """Return the answers of a task since; its job leaves the list with its last answer."""
         answers: list[Message] = []
-        while task in self._jobs and (said := self._said(task)):
-            if said["event"] == "began":
-                task.node, task.where = said["node"], said["where"]
+        while task in self._jobs and (message := self._next(task)):
+            if message["event"] == "began":
+                task.node, task.where = message["node"], message["where"]
             else:
-                answers.append(self._kept(task, said))
+                answers.append(self._kept(task, message))
             if answers and answers[-1]["event"] in (*LAST, "died"):
                 self._jobs.remove(task)
         return answers
 
-    def _said(self, task: _Task) -> Message | None:
-        """Return the next thing that a task said, or None when there is nothing yet."""
+    def _next(self, task: _Task) -> Message | None:
+        """Return the next message of a task, or None when there is none yet."""
         try:
             if not self._ray.wait([task.stream], timeout=0)[0]:
                 return None
-            said: Message = self._ray.get(next(task.stream))
-            return said
+            message: Message = self._ray.get(next(task.stream))
+            return message
         except StopIteration:
             return task.died("The task ended without an answer.")
         except self._ray.exceptions.RayError as error:
@@ -171,7 +171,7 @@ class RayEngine:
         """Return what a job died of. Ray does not say which signal ended a process: that counts as the job's doing."""
         there = {node["NodeID"] for node in self._nodes(age=0)}
         if isinstance(error, self._ray.exceptions.OutOfMemoryError):
-            return task.died(f"Ray ended {task.where}, for its node was out of memory.")
+            return task.died(f"Ray killed {task.where} because its node was out of memory.")
         if isinstance(error, self._ray.exceptions.RuntimeEnvSetupError):
             return task.died(f"The code did not reach a node: {first_line(error)}")
         if isinstance(error, self._ray.exceptions.RayTaskError):
@@ -181,11 +181,11 @@ class RayEngine:
             return task.lost()
         return task.died(f"Its process died: {task.where}.")
 
-    def _kept(self, task: _Task, said: Message) -> Message:
+    def _kept(self, task: _Task, message: Message) -> Message:
         """Write the weights that came with an answer where the job wants them, and return the answer without."""
-        content, digest = said.pop("weights_content", None), said.pop("weights_sha256", None)
+        content, digest = message.pop("weights_content", None), message.pop("weights_sha256", None)
         if content is None or not isinstance(task.job, TrialJob) or not task.job.weights:
-            return said
+            return message
         if hashlib.sha256(content).hexdigest() != digest:
             return task.died(f"The weights from {task.where} came back damaged.")
         path = Path(task.job.weights)
@@ -197,7 +197,7 @@ class RayEngine:
                 return {**attempt_id(task.job), "event": "full"}
             reason = f"The weights could not be written to '{path}': {error.strerror}."
             return {**attempt_id(task.job), "event": "failed", "kind": "refused", "reason": reason}
-        return said
+        return message
 
     def _lost(self) -> list[Message]:
         """Return the deaths of the jobs on nodes that the cluster has given up.
@@ -251,7 +251,7 @@ class RayEngine:
         gpu = self._device == "cuda"
         return sum(int(min(one.get("CPU", 0), one["GPU"]) if gpu else one["CPU"]) for one in self._usable())
 
-    def _words(self) -> str:
+    def _description(self) -> str:
         nodes, room = len(self._usable()), self._room()
         what = f"{self._model or 'GPU of unknown model'}" if self._device == "cuda" else "CPU core"
         many = "s" if room != 1 and self._device != "cuda" else ""
@@ -265,7 +265,7 @@ class _Task:
     job: Job
     stream: Any  # yields a reference to each thing that the task says
     node: str = ""  # Ray's id of the node that it is on, once it runs
-    where: str = "a process not heard of yet"  # in words
+    where: str = "a process not heard of yet"  # "process 42 on 10.0.0.1"
     tries: int = 1
 
     def died(self, reason: str, outside: bool = False) -> Message:

@@ -1,4 +1,4 @@
-"""Connecting to a Ray cluster, and what is said where that is impossible. Ray is imported in here only."""
+"""Connecting to a Ray cluster, and the message where that is impossible. Ray is imported in here only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from poolsearch.sweep.engines.engine import ONE_THREAD
 
 MODEL = "accelerator_type:"  # a resource of this name, quantity 1, says which GPUs a node has
 _CONNECT_S = 5.0  # unasked, Ray tries for three minutes where nothing listens
-QUIET = {  # read when ray is imported; whatever goes wrong is said in our answers
+QUIET = {  # read when ray is imported; whatever goes wrong is in our answers
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # Ray prints news of dead workers to stdout, where the sweep's JSON goes
@@ -59,16 +59,16 @@ def _init(ray: Any, address: str | None, package: Path) -> None:
         "excludes": ["__pycache__", "*.pyc"],
         "env_vars": ONE_THREAD,
     }
-    own: dict[str, Any] = {"include_dashboard": False} if address in (None, "local") else {}
+    more: dict[str, Any] = {"include_dashboard": False} if address in (None, "local") else {}
     before = os.environ.get("RAY_gcs_server_port_wait_time_s")
     os.environ["RAY_gcs_server_port_wait_time_s"] = before or str(int(_CONNECT_S))
     try:
         with _stderr_dropped():
-            ray.init(address or "local", runtime_env=environment, log_to_driver=False, logging_level="CRITICAL", **own)
+            ray.init(address or "local", runtime_env=environment, log_to_driver=False, logging_level="CRITICAL", **more)
     except ray.exceptions.AuthenticationError:
         raise EngineError(
-            "The Ray cluster wants a token and none was found here. Copy the head's ~/.ray/auth_token to this machine, "
-            "or put the token into RAY_AUTH_TOKEN."
+            "The Ray cluster requires a token, and none was found here. Copy the head's ~/.ray/auth_token to this "
+            "machine, or put the token into RAY_AUTH_TOKEN."
         ) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(_refusal(address, error)) from None
@@ -94,10 +94,12 @@ def _answers(address: str) -> None:
     """Raise EngineError unless somebody listens at HOST:PORT."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise EngineError(f"'{address}' is no address of a cluster. Possible: HOST:PORT as in 10.0.0.1:6379, or auto.")
+        raise EngineError(
+            f"'{address}' is not a valid cluster address. Possible: HOST:PORT as in 10.0.0.1:6379, or auto."
+        )
     if why := unheard(address, _CONNECT_S):
         raise EngineError(
-            f"There is no Ray cluster at {address} ({why}). Start one (ray start --head), or look at the address and "
+            f"There is no Ray cluster at {address} ({why}). Start one (ray start --head), or check the address and "
             "the firewall."
         )
 
@@ -123,8 +125,9 @@ def _refusal(address: str | None, error: Exception) -> str:
         return "There is no Ray cluster on this machine. Start one (ray start --head), or give its address (HOST:PORT)."
     if isinstance(error, ConnectionError):
         return (
-            f"The Ray cluster at {address} let nobody in: the token is not the head's, or it is no cluster. Copy the "
-            "head's ~/.ray/auth_token to this machine (or put it into RAY_AUTH_TOKEN) and set RAY_AUTH_MODE=token."
+            f"The Ray cluster at {address} refused the connection: the token is not the head's, or this is not a Ray "
+            "cluster. Copy the head's ~/.ray/auth_token to this machine (or put it into RAY_AUTH_TOKEN) and set "
+            "RAY_AUTH_MODE=token."
         )
     return f"Ray could not connect to {address}: {first_line(error)}"
 

@@ -1,4 +1,4 @@
-"""What runs on a node of a cluster: one job, and what it says, yielded as it comes."""
+"""What runs on a node of a cluster: one job; its messages are yielded as they come."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def attend(job: Job, device: str, work: Work | None) -> Iterator[Message]:
         if isinstance(job, TrialJob) and job.weights:  # a path where the coordinator is
             job = replace(job, weights=str(weights))
         threading.Thread(target=_carry_out, args=(work, job, device, answers.put), daemon=True).start()
-        while (said := answers.get())["event"] not in LAST:
-            yield said
+        while (message := answers.get())["event"] not in LAST:
+            yield message
         if weights.exists():
             content = weights.read_bytes()
-            said |= {"weights_content": content, "weights_sha256": hashlib.sha256(content).hexdigest()}
-    yield said
+            message |= {"weights_content": content, "weights_sha256": hashlib.sha256(content).hexdigest()}
+    yield message
 
 
 def _began() -> Message:

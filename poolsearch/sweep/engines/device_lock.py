@@ -28,7 +28,7 @@ _PAUSE_S = 0.1  # at most, between two looks
 def say_so(holder: str) -> None:
     """Print who is waited for; nothing when the waiting is over."""
     if holder:
-        print(f"Waits for the device, which {holder} holds.", file=sys.stderr, flush=True)
+        print(f"Waiting for the device, which {holder} is using.", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -72,12 +72,12 @@ def _taken(held: ExitStack, path: Path, on_wait: OnWait) -> TextIO:
 def _holder(file: TextIO) -> tuple[str, bool]:
     """Return who holds a lock, and whether that process is stopped (SIGSTOP, Ctrl-Z)."""
     file.seek(0)
-    words = file.read().strip() or "another process"
+    holder = file.read().strip() or "another process"
     try:
-        stopped = psutil.Process(int(words.split()[1])).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+        stopped = psutil.Process(int(holder.split()[1])).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
     except (psutil.Error, ValueError, IndexError):
-        return words, False
-    return f"{words} (stopped)" if stopped else words, stopped
+        return holder, False
+    return f"{holder} (stopped)" if stopped else holder, stopped
 
 
 def _own_folder() -> Path:
@@ -87,8 +87,8 @@ def _own_folder() -> Path:
         if _private(place):
             return place
     raise PoolsearchError(
-        f"The lock of the device needs a folder of this user alone: neither '{places[0]}' nor '{places[1]}' can be "
-        "one. Set TMPDIR to a folder that can be written."
+        f"The lock of the device needs a folder that is private to this user: neither '{places[0]}' nor '{places[1]}' "
+        "can be. Set TMPDIR to a writable folder."
     )
 
 
@@ -96,10 +96,10 @@ def _private(folder: Path) -> bool:
     """Return whether a folder is ours and closed to others; it is made, or closed, where it can be."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or not processes.is_ours(found):
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or not processes.is_ours(status):
             return False  # another user was there first, or a link leads elsewhere
-        if os.name == "posix" and stat.S_IMODE(found.st_mode) != 0o700:  # Windows: its temporary folder is one's own
+        if os.name == "posix" and stat.S_IMODE(status.st_mode) != 0o700:  # Windows: its temporary folder is one's own
             folder.chmod(0o700)
     except OSError:
         return False

@@ -29,14 +29,14 @@ _OWN_DOING = frozenset(processes.signals("SEGV", "BUS", "FPE", "ILL", "ABRT", "T
 class LocalEngine:
     """Workers on this machine, each a process that was spawned (never forked: torch does not survive that).
 
-    A worker gets its first job when it has said that it is ready: one that ends before has no trial on its conscience.
+    A worker gets its first job when it has reported that it is ready: one that ends before costs no trial an attempt.
     That it ended is seen by the end of its pipe, never by a clock. After running out of memory or an error that nobody
     foresaw, CUDA's among them, it is replaced: what a library or the driver keeps of that may be broken.
     """
 
     def __init__(self, workers: int, device: str, log: TextIO, module: str = "poolsearch.sweep.engines.worker") -> None:
         self._device, self._log, self._module = device, log, module
-        self._words = devices.describe(device)
+        self._description = devices.describe(device)
         self._wanted = workers
         self._crashes = 0.0
         self._looked_s, self._used = -_LOOK_S, (0.0, 0)  # CPU percent and resident bytes of all workers
@@ -82,7 +82,7 @@ class LocalEngine:
         while not answers and (left := deadline - time.monotonic()) > 0:
             self._force()
             if not self._workers:
-                raise EngineError(f"The workers end as soon as they start. The log says why: {self._log.name}.")
+                raise EngineError(f"The workers exit as soon as they start. The log says why: {self._log.name}.")
             for key, _ in self._selector.select(left):
                 answers += self._read(key.data)
         return [answer for answer in answers if answer["event"] != "ready"]
@@ -105,7 +105,7 @@ class LocalEngine:
             workers=self._wanted,
             free=sum(worker.free and worker.slot < self._wanted for worker in self._workers),
             running=tuple(worker.job.id for worker in self._workers if worker.job and not worker.ending),
-            device=self._words,
+            device=self._description,
             cpu_percent=self._used[0],
             memory_bytes=self._used[1],
         )
@@ -153,7 +153,7 @@ class LocalEngine:
         self._fill()
         if not job:
             return []
-        return [{**attempt_id(job), "event": "died", **worker.last_words()}]
+        return [{**attempt_id(job), "event": "died", **worker.death()}]
 
     def _remove(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
@@ -224,12 +224,12 @@ class _Worker:
                 except BrokenPipeError:
                     pass
 
-    def last_words(self) -> Message:
+    def death(self) -> Message:
         """Return what it died of, and whether that came from outside while memory was free."""
         code = self.process.returncode
         if not self.killed:
-            by = _signal(-code) if code < 0 else f"code {code}"
-            return {"reason": f"The worker ended by {by}; see the log.", "outside": False}
+            how = f"was ended by {_signal(-code)}" if code < 0 else f"exited with code {code}"
+            return {"reason": f"The worker {how}; see the log.", "outside": False}
         free = memory.was_free(self.kernel_kills, self._bytes)
         when = "from outside while memory was free" if free else "when memory was short"
         return {"reason": f"The worker was ended by {_signal(-code)} {when}.", "outside": free}

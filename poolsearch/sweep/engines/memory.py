@@ -27,11 +27,11 @@ def _counters() -> list[Path]:
         groups = [line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:
         groups = []
-    found = [_CGROUPS / path.lstrip("/") / "memory.events" for name, path in groups if not name]
-    found += [
+    counters = [_CGROUPS / path.lstrip("/") / "memory.events" for name, path in groups if not name]
+    counters += [
         _CGROUPS / "memory" / path.lstrip("/") / "memory.oom_control" for name, path in groups if name == "memory"
     ]
-    return [*found, Path("/proc/vmstat")]
+    return [*counters, Path("/proc/vmstat")]
 
 
 def was_free(kills_before: int, freed_bytes: int) -> bool:

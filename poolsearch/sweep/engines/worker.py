@@ -94,7 +94,7 @@ def _import_all() -> None:
 
 
 def answer(job: Job, device: str, say: Say) -> None:
-    """Do a job and say what came of it, whatever that is; epochs are said as they end."""
+    """Do a job and send its answers: each epoch as it ends, then the outcome, whatever that is."""
     import torch
 
     from poolsearch import devices
@@ -120,14 +120,14 @@ def answer(job: Job, device: str, say: Say) -> None:
     except PoolsearchError as error:
         failed("refused", str(error))
     except (torch.OutOfMemoryError, MemoryError):
-        failed("memory", f"Out of memory on {device}. Take a smaller batch or input.")
+        failed("memory", f"Out of memory on {device}. Use a smaller batch or input.")
     except Exception as error:
         if files.is_full(error):
             say({**answered, "event": "full"})
             return
         traceback.print_exc()  # into the log
-        if any(words in str(error).lower() for words in _NO_MEMORY):
-            failed("memory", "Out of memory. Take a smaller batch or input.")
+        if any(phrase in str(error).lower() for phrase in _NO_MEMORY):
+            failed("memory", "Out of memory. Use a smaller batch or input.")
         else:  # a bug of ours or of a library: the sweep goes on
             failed("bug", f"{type(error).__name__}: {error}")
 

@@ -1,7 +1,7 @@
-"""What one says to a sweep while it runs: small files in its folder, each with an id. A repeated id does nothing.
+"""Commands to a sweep that runs: small files in its folder, each with an id. A repeated id does nothing.
 
 commands/<id>.json       not read yet
-commands/done/<id>.json  carried out, with what came of it in words
+commands/done/<id>.json  carried out, with its outcome as a sentence
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def send(home: SweepFolder, do: str, number: int = 0, id: str = "") -> str:
         return command.id
     status = home.status()
     if not status.alive:
-        raise StudyError(
-            f"The sweep '{home.study}' is not at work ({status.state}): nothing there can {_WORDS[command.do]}."
-        )
+        raise StudyError(f"The sweep '{home.study}' is not running ({status.state}): {_IN_VAIN[command.do]}.")
     try:
         _make_folders(home)
         files.replace(path, json.dumps(asdict(command)))
@@ -57,23 +55,23 @@ def send(home: SweepFolder, do: str, number: int = 0, id: str = "") -> str:
 
 def _unwritten(home: SweepFolder, command: Command, error: OSError) -> str:
     """Say that a command could not be written, and what reaches the coordinator without a file."""
-    words = f"The command can't be written into '{home.commands}': {error.strerror}. "
-    words += "Free some space and send it again." if files.is_full(error) else "Nothing was changed."
+    message = f"The command can't be written to '{home.commands}': {error.strerror}. "
+    message += "Free some space and send it again." if files.is_full(error) else "Nothing was changed."
     who = home.holder() or ""
     if command.do == "stop" and (process := re.match(r"process (\d+) on", who)):
-        words += f" Without a file: kill {process[1]} ({who}) stops it just so."
-    return words
+        message += f" Without a file: kill {process[1]} ({who}) stops it as well."
+    return message
 
 
-_WORDS = {
-    "pause": "pause",
-    "resume": "go on",
-    "stop": "stop",
-    "retry": "run again",
-    "cancel": "be cancelled",
-    "add": "take on trials",
-    "extend": "take on minutes",
-    "workers": "take on workers",
+_IN_VAIN = {
+    "pause": "there is nothing to pause",
+    "resume": "there is nothing to resume",
+    "stop": "there is nothing to stop",
+    "retry": "there is nothing to retry",
+    "cancel": "there is no trial to cancel",
+    "add": "trials can't be added",
+    "extend": "minutes can't be added",
+    "workers": "it has no workers",
 }
 _RANGES = {
     "cancel": (0, 1_000_000, "The trial's number"),
@@ -89,11 +87,11 @@ def checked(do: str, number: int, id: str = "") -> Command:
     if do not in get_args(Do):
         raise PoolsearchError(unknown("command", do, get_args(Do)))
     if not _ID.fullmatch(id):
-        raise PoolsearchError(f"{id[:40]!r} is no command id: take 1 to 64 letters, digits and hyphens.")
+        raise PoolsearchError(f"{id[:40]!r} is not a valid command id: use 1 to 64 letters, digits and hyphens.")
     if do in _RANGES:
         low, high, what = _RANGES[do]
         if not low <= number <= high:
-            raise PoolsearchError(f"{what} goes from {low} to {high}, got {number}.")
+            raise PoolsearchError(f"{what} must be from {low} to {high}, got {number}.")
     return Command(id, do, number)  # type: ignore[arg-type]
 
 
@@ -104,21 +102,21 @@ def in_words(do: str, study: str, *more: object) -> str:
 
 def pending(home: SweepFolder) -> list[Command]:
     """Return the commands that nobody has carried out, oldest first; what is no command is put aside."""
-    found = []
+    commands = []
     for path in sorted(home.commands.glob("*.json"), key=_sent_ns):
         try:
             if not path.is_file():
-                raise ValueError("it is no file")  # reading a pipe would wait for its writer
+                raise ValueError("it is not a file")  # reading a pipe would wait for its writer
             data = files.read_json(path)
             if not isinstance(data["number"], int) or isinstance(data["number"], bool):
                 raise TypeError
-            found.append(checked(data["do"], data["number"], path.stem))
+            commands.append(checked(data["do"], data["number"], path.stem))
         except FileNotFoundError:
             continue
         except (ValueError, KeyError, TypeError, OSError):
             with contextlib.suppress(OSError):
                 path.replace(path.with_suffix(".refused"))
-    return found
+    return commands
 
 
 def _sent_ns(path: Path) -> int:
@@ -128,14 +126,14 @@ def _sent_ns(path: Path) -> int:
         return 0
 
 
-def finish(home: SweepFolder, command: Command, words: str) -> None:
-    """Put a command aside as carried out, with what came of it; on a full disk without the words."""
+def finish(home: SweepFolder, command: Command, outcome: str) -> None:
+    """Put a command aside as carried out, with its outcome; on a full disk without."""
     sent = home.commands / f"{command.id}.json"
     done = sent.parent / "done" / sent.name
     with contextlib.suppress(OSError):
         _make_folders(home)
         try:
-            files.replace(done, json.dumps({**asdict(command), "words": words}))
+            files.replace(done, json.dumps({**asdict(command), "words": outcome}))
         except OSError:
             sent.replace(done)  # a rename takes no space; nobody may carry it out a second time
     with contextlib.suppress(OSError):
@@ -146,7 +144,7 @@ def outcome(home: SweepFolder, id: str) -> str | None:
     """Return what came of a command, or None while nobody has carried it out."""
     try:
         done = files.read_json(home.commands / "done" / f"{id}.json")
-        return str(done.get("words") or "Carried out. What came of it could not be written: the disk was full.")
+        return str(done.get("words") or "Carried out. Its outcome could not be recorded: the disk was full.")
     except (OSError, ValueError, AttributeError):
         return None
 

@@ -130,8 +130,8 @@ class SweepFolder:
         except (OSError, ValueError) as error:
             reason = f"is damaged ({_why(error)})"
         raise StudyError(
-            f"'{path}' {reason}. It says where the study of '{self.study}' is kept: put a copy back. Where the study "
-            'is in the folder itself (study.db), write {} into the file; else {"storage": "URL", "name": "NAME"}.'
+            f"'{path}' {reason}. It records where the study of '{self.study}' is kept: restore a copy. If the study "
+            'is in the folder itself (study.db), write {} into the file; otherwise {"storage": "URL", "name": "NAME"}.'
         )
 
     def write_options(self, options: Options) -> None:
@@ -189,8 +189,8 @@ def existing_folder(study: str) -> SweepFolder:
 
 def studies() -> tuple[str, ...]:
     """Return the names of all sweeps, newest first; folders whose name could not be a sweep's are left alone."""
-    found = [path.parent for path in runs_folder().glob("*/config.toml") if study_name.is_possible(path.parent.name)]
-    return tuple(path.name for path in sorted(found, key=_started, reverse=True))
+    folders = [path.parent for path in runs_folder().glob("*/config.toml") if study_name.is_possible(path.parent.name)]
+    return tuple(path.name for path in sorted(folders, key=_started, reverse=True))
 
 
 def _started(folder: Path) -> float:
@@ -217,7 +217,7 @@ def writing(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        more = "Free some space." if files.is_full(error) else "Set POOLSEARCH_RUNS to a folder that can."
+        more = "Free some space." if files.is_full(error) else "Set POOLSEARCH_RUNS to a writable folder."
         raise StudyError(f"'{place}' can't be written ({error.strerror}). {more}") from None
 
 
@@ -240,7 +240,7 @@ def rename(home: SweepFolder, name: str) -> SweepFolder:
     _at_rest(home, "renamed")
     target = open_folder(name)
     if target.path.exists():
-        raise StudyError(f"There is a sweep called '{name}' already. Take another name.")
+        raise StudyError(f"There is already a sweep called '{name}'. Choose another name.")
     options = home.options()
     with writing(target.path):
         home.write_options(replace(options, name=options.name or home.study))
@@ -268,14 +268,14 @@ def stays(home: SweepFolder) -> str:
     try:
         options = home.options()
     except StudyError:
-        return "Where its study was kept could not be read: if that was a database elsewhere, the study is there still."
+        return "Where its study was kept could not be read: if that was a database elsewhere, the study is still there."
     if not options.storage:
         return ""
     line = ["optuna", "delete-study", "--storage", options.storage, "--study-name", options.name or home.study]
-    return f"Its study stays in the database. Remove it there: {shlex.join(line)}"
+    return f"Its study remains in the database. To remove it: {shlex.join(line)}"
 
 
 def _at_rest(home: SweepFolder, word: str) -> None:
     who = home.settled()
     if who:
-        raise StudyError(f"The sweep '{home.study}' is run by {who} and can't be {word} now. Stop it first.")
+        raise StudyError(f"The sweep '{home.study}' is being run by {who} and can't be {word}. Stop it first.")

@@ -44,7 +44,8 @@ class Held:
                 what = f"'{path.name}' in the folder" if self._folder.is_dir() else "The folder"
                 raise GoneError(
                     f"{what} of the sweep '{self._folder.name}' was removed, moved or replaced while the sweep ran "
-                    f"({path}). The sweep is stopped, and nothing more was written. Put back, it can be resumed."
+                    f"({path}). The sweep has stopped, and nothing more was written. Once it is back, the sweep "
+                    "can be resumed."
                 )
 
 
@@ -59,14 +60,16 @@ def lease(folder: Path) -> Iterator[Held]:
         opened = (folder / "lease").open("a+")
     except OSError as error:
         raise StudyError(
-            f"The folder '{folder}' can't be written ({error.strerror}). Set POOLSEARCH_RUNS to one that can."
+            f"The folder '{folder}' can't be written ({error.strerror}). Set POOLSEARCH_RUNS to a writable folder."
         ) from None
     with opened as file:
         for attempt in range(_TRIES):
             if take(file):
                 break
             if attempt == _TRIES - 1:
-                raise BusyError(f"The sweep '{folder.name}' is run by {_name(file)} already. Stop it first, or wait.")
+                raise BusyError(
+                    f"The sweep '{folder.name}' is already being run by {_name(file)}. Stop it first, or wait."
+                )
             time.sleep(_PAUSE_S)
         file.seek(0)
         file.truncate()

@@ -37,14 +37,14 @@ def place_in_queue(home: SweepFolder, on_wait: Callable[[list[str]], None]) -> I
 
 def _ahead(folder: Path, name: str) -> list[str]:
     """Return the sweeps with an earlier place, in their order; places of processes that are gone are removed."""
-    found = []
+    names = []
     for path in sorted(path for path in folder.iterdir() if path.name < name):
         try:
             with path.open(encoding="utf-8", errors="replace") as file:
                 if take(file, shared=True):
                     path.unlink(missing_ok=True)
                 else:
-                    found.append(file.read())
+                    names.append(file.read())
         except FileNotFoundError:
             continue
-    return found
+    return names

@@ -1,6 +1,6 @@
 """How often a trial is tried, and which of those that run again is next.
 
-A trial whose worker died goes to the back of the line, behind every trial that has not begun: what killed the worker
+A trial whose worker died goes to the back of the line, behind every trial that has not started: what killed the worker
 (another process that takes all memory, someone's script) meets others first. After three deaths by its own doing it is
 tried once more with no other trial at work; a signal from outside while memory was free is counted apart.
 """
@@ -13,27 +13,27 @@ from typing import Any
 
 DEATHS = 3  # of workers by a trial's own doing; then it is tried once more, alone on the machine
 KILLS = 30  # of workers by signals from outside under one trial
-BEGUN = 30  # times a trial is begun at most, when its coordinator dies along with it each time
+STARTS = 30  # times a trial is started at most, when its coordinator dies along with it each time
 
 
 class Attempts:
     """The attempts of all trials of a sweep, and the trials that wait for another one."""
 
     def __init__(self) -> None:
-        self.begun: Counter[int] = Counter()  # attempts of each trial, as stored; so are the next two
+        self.starts: Counter[int] = Counter()  # attempts of each trial, as stored; so are the next two
         self.deaths: Counter[int] = Counter()  # of workers under a trial, by its own doing
         self.kills: Counter[int] = Counter()  # of workers under a trial, by signals from outside
-        self._first: list[int] = []  # begun by an earlier run, or stopped by a full disk: before every new trial
+        self._first: list[int] = []  # started by an earlier run, or stopped by a full disk: before every new trial
         self._again: list[int] = []  # their worker died: behind every new trial
 
     def adopt(self, number: int, attributes: dict[str, Any]) -> None:
         """Take over what the study says of a trial's attempts."""
-        self.begun[number] = attributes.get("attempts", 1)
+        self.starts[number] = attributes.get("attempts", 1)
         self.deaths[number], self.kills[number] = attributes.get("deaths", 0), attributes.get("kills", 0)
 
     def forget(self, number: int) -> None:
-        """Let a trial that was lost to deaths begin anew, at the back of the line."""
-        for counter in (self.begun, self.deaths, self.kills):
+        """Let a trial that was lost to deaths start over, at the back of the line."""
+        for counter in (self.starts, self.deaths, self.kills):
             counter[number] = 0
         self._again.append(number)
 
@@ -74,12 +74,12 @@ class Attempts:
 
     def lost_coordinators(self, number: int) -> int:
         """Return how many attempts ended together with their coordinator."""
-        return self.begun[number] - self.deaths[number] - self.kills[number]
+        return self.starts[number] - self.deaths[number] - self.kills[number]
 
     def exhausted(self, number: int) -> str:
         """Return, in words, why a trial is not tried again, or ""."""
         if self.deaths[number] > DEATHS:
-            return f"It was tried {self.begun[number]} times, the last time alone on the machine."
+            return f"It was tried {self.starts[number]} times, the last time alone on the machine."
         if self.kills[number] >= KILLS:
-            return f"That happened {KILLS} times under this trial."
+            return f"That happened {KILLS} times during this trial."
         return ""

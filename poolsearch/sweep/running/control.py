@@ -1,4 +1,4 @@
-"""What a sweep does on a command: each takes the command's number and returns, in words, what came of it."""
+"""What a sweep does on a command: each takes the command's number and returns its outcome as a sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def obey(sweep: Dispatcher) -> None:
     for command in commands.pending(sweep.home):
         try:
             outcome = _DO[command.do](sweep, command.number)
-        except (PoolsearchError, OSError) as error:  # what it is told can't be done, or not on a full disk
+        except (PoolsearchError, OSError) as error:  # the command can't be carried out, or not on a full disk
             outcome = explained(error)
         commands.finish(sweep.home, command, outcome)
         sweep.report(force=True)
@@ -29,16 +29,16 @@ def _pause(sweep: Dispatcher, _: int) -> str:
 
 def _resume(sweep: Dispatcher, _: int) -> str:
     sweep.state.resumed()
-    return "It goes on."
+    return "Resumed."
 
 
 def _stop(sweep: Dispatcher, _: int) -> str:
     sweep.state.stopping()
-    return "Stopped. Trials at work begin anew when it is resumed."
+    return "Stopped. Running trials start over when the sweep is resumed."
 
 
 def _retry(sweep: Dispatcher, _: int) -> str:
-    return f"Trials that run again: {', '.join(map(str, sweep.retry()))}."
+    return f"Trials to run again: {', '.join(map(str, sweep.retry()))}."
 
 
 def _cancel(sweep: Dispatcher, number: int) -> str:
@@ -63,7 +63,7 @@ def _extend(sweep: Dispatcher, number: int) -> str:
 def _workers(sweep: Dispatcher, number: int) -> str:
     sweep.engine.resize(number)
     sweep.home.write_options(replace(sweep.home.options(), workers=number))
-    return f"It now has {number} workers."
+    return f"The sweep now has {number} workers."
 
 
 _DO: dict[str, Callable[[Dispatcher, int], str]] = {

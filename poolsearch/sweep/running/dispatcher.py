@@ -27,7 +27,7 @@ from poolsearch.sweep.engines.answers import (
 )
 from poolsearch.sweep.engines.engine import Engine
 from poolsearch.sweep.engines.jobs import Job, TrialJob
-from poolsearch.sweep.running.attempts import BEGUN
+from poolsearch.sweep.running.attempts import STARTS
 from poolsearch.sweep.running.clock import WorkClock
 from poolsearch.sweep.running.state import SweepState
 from poolsearch.sweep.running.status import phase, status_of
@@ -65,7 +65,7 @@ class Dispatcher:
             self._adopt(trial)
 
     def _adopt(self, trial: Kept) -> None:
-        """Take over a trial of an earlier run: one whose figures are there is told, any other runs again."""
+        """Take over a trial of an earlier run: one that has its figures is complete, any other runs again."""
         attributes, number, config = trial.attributes, trial.number, self.state.config
         self.state.known(number, attributes)
         values = results.values(attributes["result"], config) if trial.state == "COMPLETE" else None
@@ -76,8 +76,8 @@ class Dispatcher:
         result = attributes.get("result") or self._result_on_disk(number)
         if result:
             self.complete(number, result)
-        elif self.state.attempts.lost_coordinators(number) >= BEGUN:
-            self.fail(number, "crash", f"It was begun {BEGUN} times, and each time the sweep ended with it.")
+        elif self.state.attempts.lost_coordinators(number) >= STARTS:
+            self.fail(number, "crash", f"It was started {STARTS} times, and each time the sweep died with it.")
         else:
             self.state.set_back(number)
 
@@ -90,7 +90,7 @@ class Dispatcher:
     # -------------------------------------------------------------------------------------------------- what is started
 
     def start_next(self) -> bool:
-        """Give a free worker the next trial; return False when none may begin now."""
+        """Give a free worker the next trial; return False when none may start now."""
         attempts = self.state.attempts
         if attempts.alone(self.state.flights) is not None:
             return False
@@ -101,7 +101,7 @@ class Dispatcher:
             return False
         weights = str(self.home.weights_file(number))
         plan, seed = self.state.plans[number], self.state.config.seed
-        self.submit(TrialJob(number, attempts.begun[number], self.toml, plan, seed, weights))
+        self.submit(TrialJob(number, attempts.starts[number], self.toml, plan, seed, weights))
         return True
 
     def _tried_again(self, number: int | None) -> int | None:
@@ -219,8 +219,8 @@ class Dispatcher:
         elif self.state.attempts.drop(number):
             self.fail(number, "cancelled", "Cancelled by hand.")
         else:
-            at_work = ", ".join(map(str, self.state.flights)) or "none"
-            raise PoolsearchError(f"Trial {number} is not at work. At work: {at_work}.")
+            running = ", ".join(map(str, self.state.flights)) or "none"
+            raise PoolsearchError(f"Trial {number} is neither running nor waiting. Running: {running}.")
 
     def retry(self) -> list[int]:
         """Return the numbers of the trials that were lost to deaths of their workers: they run again.
@@ -229,7 +229,7 @@ class Dispatcher:
         """
         if not self.state.lost:
             study = self.state.config.study
-            raise StudyError(f"No trial of '{study}' was lost to deaths of its worker: none runs again.")
+            raise StudyError(f"No trial of '{study}' was lost to a dead worker: there is nothing to retry.")
         numbers = sorted(self.state.lost)
         self.writer.reopen(numbers)
         for number in numbers:
@@ -259,10 +259,10 @@ class Dispatcher:
     def _free_mb(self) -> float:
         return files.free_bytes(self.home.path) / 1e6
 
-    def _waiting_for_storage(self, words: str) -> None:
-        self.report("paused", words, force=True)
+    def _waiting_for_storage(self, message: str) -> None:
+        self.report("paused", message, force=True)
         if self.state.stop:
-            raise Interrupted("It was stopped while the database did not answer. It can be resumed.")
+            raise Interrupted("Stopped while the database was not responding. It can be resumed.")
 
     def report(self, state: Any = None, message: str = "", force: bool = False) -> None:
         """Write the sweep's status, at most once a second unless forced. Raises GoneError when its folder is gone."""

@@ -18,19 +18,19 @@ def ending(state: SweepState) -> tuple[Any, str]:
         return "incomplete", _lost(state)
     there, trials = state.counts.total(), state.config.trials
     if there > trials:
-        return "done", f"It has {there} trials, more than the budget of {trials}: no other one is tried."
+        return "done", f"It has {there} trials, more than its budget of {trials}: no more are run."
     if there == trials and not state.ended_now and not state.retime:
         again = in_words("time", state.config.study)
-        return "done", f"All {trials} trials were there already, and nothing was measured. To time them again: {again}"
+        return "done", f"All {trials} trials already existed, and nothing was measured. To time them again: {again}"
     if there == trials:
         return "done", ""
     if state.spent():
-        return "done", f"Its {state.config.minutes:g} minutes are over."
-    return "done", "The space holds no further Plan."
+        return "done", f"Its {state.config.minutes:g} minutes are used up."
+    return "done", "The search space has no more Plans."
 
 
 def _lost(state: SweepState) -> str:
     lost, one = len(state.lost), len(state.lost) == 1
-    trials = f"{lost} of {state.counts.total()} trials {'has' if one else 'have'} no figures"
+    trials = f"{lost} of {state.counts.total()} trials {'has' if one else 'have'} no result"
     died = f"{'its' if one else 'their'} worker died in every attempt"
-    return f"{trials}: {died}. Run {'it' if one else 'them'} again: {in_words('retry', state.config.study)}"
+    return f"{trials}: {died}. Retry {'it' if one else 'them'}: {in_words('retry', state.config.study)}"

@@ -35,7 +35,7 @@ def start(config: SweepConfig, options: Options | None = None) -> SweepFolder:
     Raises PoolsearchError before any work when the config can't be, or the name is taken.
     """
     home, chosen, made = folder.open_folder(config.study), options or Options(), False
-    taken = StudyError(f"There is a sweep called '{config.study}' already. Take another name.")
+    taken = StudyError(f"There is already a sweep called '{config.study}'. Choose another name.")
     refused = _was_refused(home)
     if home.config_file.exists() and not refused:
         raise taken
@@ -68,7 +68,7 @@ def retime(home: SweepFolder) -> None:
     """Time all finished networks of a sweep together again, in the background. Raises StudyError when it is at work."""
     config = home.config()
     if home.status().alive:
-        raise StudyError(f"The sweep '{home.study}' is at work: its networks are timed together when it ends.")
+        raise StudyError(f"The sweep '{home.study}' is running: its networks are timed together when it finishes.")
     _spawn(home, config, ["--time-again"])
 
 
@@ -93,7 +93,7 @@ def retry(home: SweepFolder, id: str = "") -> str:
     if home.status().alive:
         return commands.send(home, "retry", id=id)
     if not any(row.kind == "crash" for row in trial_rows(home)):
-        raise StudyError(f"No trial of '{home.study}' was lost to deaths of its worker: none runs again.")
+        raise StudyError(f"No trial of '{home.study}' was lost to a dead worker: there is nothing to retry.")
     _spawn(home, config, ["--retry"])
     return ""
 
@@ -153,7 +153,10 @@ def estimate(config: SweepConfig, workers: int | None = None) -> Estimate:
     space = space_of(config)
     per_trial, source = _from_earlier(config)
     if per_trial is None:
-        per_trial, source = _from_macs(config, space), "reckoned from the MACs; nothing like it was measured here yet"
+        per_trial, source = (
+            _from_macs(config, space),
+            "estimated from the MACs; nothing similar has been measured here yet",
+        )
     at_once = min(workers or cores(), cores())
     trials = min(config.trials, space.n_plans)
     if config.minutes is not None:

@@ -48,7 +48,7 @@ def preflight(
         return ready
     study = existing(location)
     if resume and not or_start and not study and not home.config_file.exists():
-        raise StudyError(f"{folder.missing(home.study)} Leave out --resume to start it, or take --resume-or-start.")
+        raise StudyError(f"{folder.missing(home.study)} Omit --resume to start it, or use --resume-or-start.")
     if not study or not study.trials:  # one without trials is made anew
         return ready
     data = datasets.fingerprint(config.data, config.clutter)

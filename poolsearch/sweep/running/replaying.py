@@ -67,13 +67,13 @@ def replay_trial(home: SweepFolder, number: int, device: str = "") -> Replay:
     if row.accuracy is None or row.loss is None:
         raise PoolsearchError(f"Trial {number} of '{study}' has no result to compare with: {row.reason or row.state}.")
     around = dict(row.environment)
-    own = around.get("device", "cpu")
-    if not device and own == "cuda" and not torch.cuda.is_available():
+    recorded = around.get("device", "cpu")
+    if not device and recorded == "cuda" and not torch.cuda.is_available():
         raise PoolsearchError(
             f"Trial {number} of '{study}' ran on a GPU ({around.get('processor', 'cuda')}), and torch has none here. "
-            "Replay it where there is one, or with --device cpu: then it is near, not the same."
+            "Replay it on a machine with a GPU, or with --device cpu for a close but not identical result."
         )
-    here, before = devices.resolve(device or own), torch.get_num_threads()
+    here, before = devices.resolve(device or recorded), torch.get_num_threads()
     torch.set_num_threads(int(around.get("threads", 1)))  # as in the sweep: sums are added in the same order
     try:
         _, _, again = train_plan(row.plan, row.seed, home.config(), here)

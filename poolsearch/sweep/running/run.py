@@ -176,7 +176,7 @@ def _waited(
     try:
         held.enter_context(place_in_queue(home, lambda names: _queue(home, config, names, ours, stop, on_change)))
     except _Stopped:
-        status = SweepStatus(home.study, "stopped", config.trials, message="It was stopped before its turn.")
+        status = SweepStatus(home.study, "stopped", config.trials, message="Stopped before its turn.")
         home.write_status(status)
         return status
     return None
@@ -185,22 +185,22 @@ def _waited(
 def _queue(
     home: SweepFolder, config: SweepConfig, names: list[str], held: Held, stop: _Flag, on_change: OnChange
 ) -> None:
-    """Say that the sweep waits; raise when it was told to stop, or its folder is gone."""
+    """Say that the sweep waits; raise when it is to stop, or its folder is gone."""
     held.check()
     asked = commands.pending(home)
     for command in asked:
-        commands.finish(home, command, "Stopped." if command.do == "stop" else "It had not begun.")
+        commands.finish(home, command, "Stopped." if command.do == "stop" else "It had not started.")
     if stop.up or any(command.do == "stop" for command in asked):
         raise _Stopped
-    words = f"Waits for '{names[-1]}' to end" + (f"; {len(names)} are before it." if len(names) > 1 else ".")
-    status = SweepStatus(home.study, "queued", config.trials, message=words, minutes=config.minutes)
+    message = f"Waiting for '{names[-1]}' to finish" + (f"; {len(names)} sweeps are ahead." if len(names) > 1 else ".")
+    status = SweepStatus(home.study, "queued", config.trials, message=message, minutes=config.minutes)
     home.write_status(status)
     on_change(status)
 
 
 @contextmanager
 def _refused_aloud(home: SweepFolder, config: SweepConfig) -> Iterator[None]:
-    """Leave the reason in the status of a sweep that was started in the background and is refused before it begins."""
+    """Leave the reason in the status of a sweep that was started in the background and is refused before it starts."""
     try:
         yield
     except PoolsearchError as error:

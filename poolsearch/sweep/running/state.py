@@ -1,7 +1,7 @@
 """The state of a running sweep as one record, changed by named transitions. Nothing here writes, waits or starts a job.
 
 A transition says what has happened: a trial `started`, `finished`, `failed`, was `cancelled`, its `worker_died`; the
-sweep was `paused`, `resumed`, told to stop. Whoever calls one has stored it in the study before.
+sweep was `paused`, `resumed`, is `stopping`. Whoever calls one has stored it in the study before.
 """
 
 from __future__ import annotations
@@ -96,17 +96,17 @@ class SweepState:
     def created(self, number: int, plan: str) -> None:
         """Add a trial that is new in the study: its first attempt is about to start."""
         self.plans[number] = plan
-        self.attempts.begun[number] = 1
+        self.attempts.starts[number] = 1
 
     def tried_again(self, number: int) -> int:
         """Count another attempt that is about to start; return how many that makes."""
-        self.attempts.begun[number] += 1
-        return self.attempts.begun[number]
+        self.attempts.starts[number] += 1
+        return self.attempts.starts[number]
 
     def started(self, number: int) -> None:
         """Put a job among those at work."""
         now = self.clock.now_s
-        self.flights[number] = Flight(self.attempts.begun[number], now, now, now)
+        self.flights[number] = Flight(self.attempts.starts[number], now, now, now)
 
     def epoch_ended(self, number: int, row: EpochRow) -> None:
         """Take note of an epoch of a trial at work."""
@@ -185,16 +185,16 @@ class SweepState:
             if number in no_room or flight.waits_for:
                 flight.age_not(passed, now)
             elif now - flight.begun_s > limits.trial_s:
-                late[number] = f"No figures after {limits.trial_s:g} s (limits.trial_s); it was ended."
+                late[number] = f"No result after {limits.trial_s:g} s (limits.trial_s); it was stopped."
             elif now - flight.heard_s > limits.silent_s:
-                late[number] = f"No epoch ended for {limits.silent_s:g} s (limits.silent_s); it was ended."
+                late[number] = f"No epoch finished for {limits.silent_s:g} s (limits.silent_s); it was stopped."
         return late
 
     # --------------------------------------------------------------------------------------- transitions of the sweep
 
     def paused(self) -> None:
         """Let no trial begin until it is resumed."""
-        self.pause = "Trials at work run to their end, no new one begins."
+        self.pause = "Running trials finish; no new ones start."
 
     def resumed(self) -> None:
         """Let trials begin again."""
@@ -210,5 +210,5 @@ class SweepState:
 
     def disk_seen(self, free_mb: float, least_mb: float, place: object) -> None:
         """Let no trial begin while less than the least is free."""
-        words = f"Only {free_mb:.0f} MB are free in {place}. It goes on by itself when there are {least_mb:.0f} MB."
-        self.disk_full = words if free_mb < least_mb else ""
+        message = f"Only {free_mb:.0f} MB are free in {place}. The sweep continues once {least_mb:.0f} MB are free."
+        self.disk_full = message if free_mb < least_mb else ""

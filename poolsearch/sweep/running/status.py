@@ -9,7 +9,7 @@ from poolsearch.sweep.engines.engine import Resources
 from poolsearch.sweep.running.state import SweepState
 from poolsearch.sweep.study.reader import CANCELLED
 
-_NO_ROOM_S = 10.0  # for which a job has waited in a cluster before that is said
+_NO_ROOM_S = 10.0  # for which a job has waited in a cluster before the status mentions it
 _TRIALS_BEFORE_A_GUESS = 3
 
 
@@ -63,11 +63,11 @@ def busy_device(state: SweepState) -> str:
     if not waiting:
         return ""
     who = ", ".join(f"trial {number}" if number >= 0 else "all trials together" for number in waiting)
-    return f"Waits to be timed: {who}. The device is held by {next(iter(waiting.values()))}."
+    return f"Waiting to be timed: {who}. The device is in use by {next(iter(waiting.values()))}."
 
 
 def _no_room(state: SweepState, waiting: tuple[int, ...]) -> str:
     """Say how many trials wait for room in a cluster, when they have for a while."""
     flights = [state.flights[number] for number in waiting if number in state.flights]
     count = sum(state.clock.now_s - flight.submitted_s > _NO_ROOM_S for flight in flights)
-    return f"Trials that wait for room: {count}." if count else ""
+    return f"Trials waiting for a free worker: {count}." if count else ""

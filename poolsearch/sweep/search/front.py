@@ -27,8 +27,8 @@ def unbeaten(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """
     left, place = np.arange(len(values)), 0
     while place < len(left):
-        own = values[left[place]]
-        beaten = (values[left] >= own).all(axis=1) & (values[left] > own).any(axis=1)
+        candidate = values[left[place]]
+        beaten = (values[left] >= candidate).all(axis=1) & (values[left] > candidate).any(axis=1)
         place = int((~beaten[:place]).sum()) + 1
         left = left[~beaten]
     keep = np.zeros(len(values), dtype=bool)
@@ -38,13 +38,13 @@ def unbeaten(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def losses(row: TrialRow, objectives: Sequence[str]) -> tuple[float, ...] | None:
     """Return a trial's figures with small being good, or None when one is missing."""
-    found = []
+    losses = []
     for objective in (OBJECTIVES[name] for name in objectives):
         value = objective.of(row)
         if value is None:
             return None
-        found.append(-value if objective.higher_is_better else value)
-    return tuple(found)
+        losses.append(-value if objective.higher_is_better else value)
+    return tuple(losses)
 
 
 def mark_front(rows: Sequence[TrialRow], objectives: Sequence[str]) -> tuple[TrialRow, ...]:

@@ -35,20 +35,20 @@ class Space:
         return prod(len(set(specs)) for _, _, specs in self.sites)
 
     @cached_property
-    def words(self) -> dict[str, tuple[str | int, ...]]:
+    def choices(self) -> dict[str, tuple[str | int, ...]]:
         """Return the parameters with a choice, and what there is to choose: kind, kernel and stride of each site."""
-        found: dict[str, tuple[str | int, ...]] = {}
+        parameters: dict[str, tuple[str | int, ...]] = {}
         for name, choices, _ in self.sites:
-            for axis, word in enumerate(("kind", "kernel", "stride")):
+            for axis, parameter in enumerate(("kind", "kernel", "stride")):
                 values = tuple(dict.fromkeys(choice[axis] for choice in choices))
                 if len(values) > 1:
-                    found[f"{name}.{word}"] = values
-        return found
+                    parameters[f"{name}.{parameter}"] = values
+        return parameters
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
         """Return the same parameters as Optuna's distributions."""
-        return {name: CategoricalDistribution(words) for name, words in self.words.items()}
+        return {name: CategoricalDistribution(values) for name, values in self.choices.items()}
 
     def plan(self, params: dict[str, str | int]) -> Plan:
         """Return the canonical Plan of Optuna's parameters. Raises PoolsearchError when it does not fit the maps."""
@@ -73,12 +73,12 @@ class Space:
                 return None
             kind, kernel, stride = choices[specs.index(spec)]
             named: dict[str, str | int] = {f"{name}.kind": kind, f"{name}.kernel": kernel, f"{name}.stride": stride}
-            params |= {key: value for key, value in named.items() if key in self.words}
+            params |= {key: value for key, value in named.items() if key in self.choices}
         return params
 
     def draw(self, source: random.Random) -> dict[str, str | int]:
         """Return parameters drawn evenly."""
-        return {name: source.choice(words) for name, words in self.words.items()}
+        return {name: source.choice(values) for name, values in self.choices.items()}
 
 
 def suggest_plan(trial: Trial, space: Space) -> Plan:
@@ -87,8 +87,8 @@ def suggest_plan(trial: Trial, space: Space) -> Plan:
     Raises PoolsearchError when the proposal does not fit the maps.
     """
     params: dict[str, str | int] = {}
-    for name, words in space.words.items():
-        chosen = trial.suggest_categorical(name, words)
+    for name, values in space.choices.items():
+        chosen = trial.suggest_categorical(name, values)
         assert isinstance(chosen, str | int)
         params[name] = chosen
     return space.plan(params)
@@ -115,10 +115,10 @@ def space_of(config: SweepConfig) -> Space:
 
 
 def _choices(site: Site, config: SweepConfig) -> tuple[tuple[Choice, ...], tuple[PoolSpec, ...]]:
-    own = config.space.sites.get(site.name, SiteSpace())
-    kinds = own.kinds or (config.space.kinds if site.role == "trunk" else possible_kinds(site))
-    kernels = own.kernel or config.space.kernel
-    strides = (1,) if site.still else own.stride or config.space.stride
+    here = config.space.sites.get(site.name, SiteSpace())
+    kinds = here.kinds or (config.space.kinds if site.role == "trunk" else possible_kinds(site))
+    kernels = here.kernel or config.space.kernel
+    strides = (1,) if site.still else here.stride or config.space.stride
     wrong = next((kind for kind in kinds if kind not in possible_kinds(site)), None)
     if wrong:
         possible = ", ".join(possible_kinds(site))

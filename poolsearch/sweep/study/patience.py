@@ -55,7 +55,8 @@ class Patience:
         except (SQLAlchemyError, StorageInternalError) as error:
             raise StudyError(
                 f"The storage '{self._url.render_as_string()}' can't be used any more: {reason_of(error)}. "
-                "The sweep can be resumed when it is back; figures that it could not take wait in the sweep's folder."
+                "The sweep can be resumed when it is back; results that it could not take are kept in the sweep's "
+                "folder."
             ) from None
 
     def keep(self, on_wait: Callable[[str], None]) -> None:
@@ -64,8 +65,8 @@ class Patience:
             self(lambda: None, on_wait)
 
 
-GONE = "The database does not answer. It is tried again for five minutes; figures are kept on the disk meanwhile."
-DISK = "The disk is full. Nothing is lost: the sweep goes on by itself when there is space."
+GONE = "The database is not responding. Retrying for five minutes; results are kept on disk meanwhile."
+DISK = "The disk is full. Nothing is lost: the sweep continues once there is space."
 
 
 def full(error: BaseException) -> bool:

@@ -74,7 +74,7 @@ class Kept:
 
     @property
     def lost(self) -> bool:
-        """Return whether it failed because its worker died in every attempt: it may be begun anew."""
+        """Return whether it failed because its worker died in every attempt: it may be retried."""
         return self.state == "FAIL" and self.attributes.get("kind") == "crash"
 
 
@@ -100,7 +100,7 @@ def numbered(connection: Connection, study: int) -> dict[int, int]:
     foreign = next((number for number, _, plan in rows if plan is None), None)
     if foreign is not None:
         raise StudyError(
-            f"Trial {foreign} of the study was added by another program: it names no Plan. Take another study name."
+            f"Trial {foreign} of the study was added by another program: it names no Plan. Choose another study name."
         )
     return {number: id for number, id, _ in rows}
 
@@ -143,8 +143,8 @@ def existing(location: StudyLocation) -> Existing | None:
 
 def _existing(connection: Connection, id: int) -> Existing:
     def attribute(key: str) -> Any:
-        found = connection.execute(_ATTRIBUTE, {"study": id, "key": key}).scalar()
-        return loaded(found, f"what it keeps as {key}") if found is not None else None
+        value = connection.execute(_ATTRIBUTE, {"study": id, "key": key}).scalar()
+        return loaded(value, f"what it keeps as {key}") if value is not None else None
 
     ways = tuple(way.lower() for way in connection.execute(_DIRECTIONS, {"study": id}).scalars())
     states = connection.execute(text("select state from trials where study_id = :study"), {"study": id}).scalars().all()
@@ -169,21 +169,21 @@ class Reader:
             self._engine = _reading(location)
             try:
                 with self._engine.connect() as connection:
-                    self._id, config = self._found(connection)
+                    self._id, config = self._study_of(connection)
                 self.config = parse(config).model_copy(update={"study": study})
             except BaseException:
                 self._engine.dispose()
                 raise
 
-    def _found(self, connection: Connection) -> tuple[int, str]:
+    def _study_of(self, connection: Connection) -> tuple[int, str]:
         """Return the study's row id and the text of its config. Raises StudyError where the storage has none."""
         there = inspect(connection).has_table("studies")
-        found = study_id(connection, self._location) if there else None
-        config = connection.execute(_ATTRIBUTE, {"study": found, "key": "config"}).scalar() if found else None
-        if not found or not config:
+        id = study_id(connection, self._location) if there else None
+        config = connection.execute(_ATTRIBUTE, {"study": id, "key": "config"}).scalar() if id else None
+        if not id or not config:
             where = self._location.url.render_as_string()
             raise StudyError(f"There is no study called '{self._location.name}' in the storage '{where}'.")
-        return found, str(loaded(config, "its config"))
+        return id, str(loaded(config, "its config"))
 
     def rows(self, alive: bool = False) -> tuple[TrialRow, ...]:
         """Return the trials as they are now, the front marked; those of a sweep that is not alive are waiting."""
@@ -252,12 +252,13 @@ def find_trial(home: SweepFolder, number: int) -> TrialRow:
 
 def _row(trial: Kept) -> TrialRow:
     state: Any = _STATES[trial.outcome]
-    said = trial.attributes
-    result: dict[str, Any] = said.get("result", {})
-    plan = Plan.parse(said["plan"])
+    attributes = trial.attributes
+    result: dict[str, Any] = attributes.get("result", {})
+    plan = Plan.parse(attributes["plan"])
     timing = result.get("latency") or {}
     # trials from before environments were kept say their device with their latency
-    around = said.get("environment") or result.get("environment") or {n: timing[n] for n in ("device",) if n in timing}
+    device = {name: timing[name] for name in ("device",) if name in timing}
+    environment = attributes.get("environment") or result.get("environment") or device
     row = TrialRow(
         number=trial.number,
         state=state,
@@ -268,13 +269,13 @@ def _row(trial: Kept) -> TrialRow:
         costs=tuple(result.get("costs", {}).items()),
         seconds=result.get("seconds"),
         cpu_seconds=result.get("cpu_seconds"),
-        seed=said.get("seed", 0),
-        reason=said.get("reason", ""),
-        kind=_FIRST_NAMES.get(said.get("kind", ""), said.get("kind", "")),
-        attempts=said.get("attempts", 1),
+        seed=attributes.get("seed", 0),
+        reason=attributes.get("reason", ""),
+        kind=_FIRST_NAMES.get(attributes.get("kind", ""), attributes.get("kind", "")),
+        attempts=attributes.get("attempts", 1),
         curve=tuple(EpochRow(**epoch) for epoch in result.get("curve", [])),
         published=not plan.sites,
-        environment=_shared(tuple(around.items())),
+        environment=_shared(tuple(environment.items())),
     )
     return _timed(row, timing)
 

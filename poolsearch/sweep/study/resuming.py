@@ -13,24 +13,24 @@ def checked_for_resume(study: Existing, config: SweepConfig, data: str, resume: 
     got, old = list(study.directions), study.config
     if got != directions(config):
         raise StudyError(
-            f"The study '{config.study}' is there already with the directions {', '.join(got)}; this config asks for "
-            f"{', '.join(directions(config))}. Take another study name, or the objectives it was made with."
+            f"The study '{config.study}' already exists with the directions {', '.join(got)}; this config asks for "
+            f"{', '.join(directions(config))}. Choose another study name, or the objectives it was created with."
         )
     differ = _differences(old, config) if old else ["config"]
     if differ:
         raise StudyError(
-            f"The study '{config.study}' is there already with other settings: {'; '.join(differ)}. "
-            "Take another study name, or the settings it was made with."
+            f"The study '{config.study}' already exists with other settings: {'; '.join(differ)}. "
+            "Choose another study name, or the settings it was created with."
         )
     if not resume:
         raise StudyError(
-            f"The study '{config.study}' is there already with {study.complete} trials done. "
-            "Continue it with --resume, or take another name with --set study=NAME."
+            f"The study '{config.study}' already exists with {study.complete} trials done. "
+            "Continue it with --resume, or choose another name with --set study=NAME."
         )
     if (before := study.data) and before != data:
         raise StudyError(
-            f"The images of '{config.data}' are others than those the study '{config.study}' was made with "
-            f"(SHA-256 {data[:12]}, then {before[:12]}). Its figures could not be compared: take another study name."
+            f"The images of '{config.data}' differ from those the study '{config.study}' was created with "
+            f"(SHA-256 {data[:12]}, then {before[:12]}). The results could not be compared: choose another study name."
         )
 
 

@@ -82,7 +82,7 @@ def checked(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # a port that is no number is a ValueError
-        raise StudyError(f"The storage is no URL. {_POSSIBLE}") from None
+        raise StudyError(f"The storage is not a valid URL. {_POSSIBLE}") from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername=_POSTGRES)
     if parsed.drivername not in ("sqlite", _POSTGRES):
@@ -101,12 +101,12 @@ def _checked_sqlite(url: URL, typed: str) -> URL:
     """Return a SQLite URL with the whole path of its file: each process of a sweep has a working folder of its own."""
     if "?" in typed:  # SQLAlchemy drops what it takes for an option without a value
         raise StudyError(
-            "A SQLite URL takes no options behind a '?'. Where the '?' is part of the path, write it as %3F "
+            "A SQLite URL takes no options after a '?'. Where the '?' is part of the path, write it as %3F "
             "(and a '%' as %25)."
         )
     if not url.database or ":memory:" in url.database or url.database.startswith("file:"):
         raise StudyError(
-            f"The storage '{typed}' is no file on the disk: a sweep's processes could not share it, "
+            f"The storage '{typed}' is not a file on disk: a sweep's processes could not share it, "
             f"and it would be gone with them. {_POSSIBLE}"
         )
     return sqlite_url(Path(url.database).absolute())
@@ -152,7 +152,7 @@ def _postgres(url: URL) -> RDBStorage:
     except RuntimeError:  # what Optuna raises for tables that it does not take
         raise StudyError(
             f"The studies in '{where}' were written by another version of Optuna than {optuna.__version__}; nothing "
-            "was changed. Copy the database, then bring the copy up to date with: optuna storage upgrade --storage URL."
+            "was changed. Copy the database, then upgrade the copy with: optuna storage upgrade --storage URL."
         ) from None
     return RDBStorage(
         where,
@@ -200,29 +200,30 @@ def check_file(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(len(_MAGIC))
     if not start:
-        raise StudyError(f"'{path}' is empty (0 bytes). Move it away, and the sweep starts anew.")
+        raise StudyError(f"'{path}' is empty (0 bytes). Move it away, and the sweep starts over.")
     if start != _MAGIC:
-        raise StudyError(f"'{path}' is no SQLite file; its bytes are unchanged. Move it away, or name another storage.")
+        raise StudyError(f"'{path}' is not a SQLite file; it was left unchanged. Move it away, or use another storage.")
     try:
         with closing(sqlite3.connect(read_only(path), uri=True, timeout=_BUSY_S)) as connection:
             tables = {name for (name,) in connection.execute("select name from sqlite_master where type='table'")}
             ours = tables >= _TABLES
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if ours else "ok"
-            if found != "ok":
-                raise sqlite3.DatabaseError(found)
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if ours else "ok"
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
             schema = connection.execute("select version_num from alembic_version").fetchone()[0] if ours else ""
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise StudyError(
-            f"'{path}' is damaged ({_first_line(error)}); its bytes are unchanged. Put a copy of before in its place, "
-            "or move it away."
+            f"'{path}' is damaged ({_first_line(error)}); it was left unchanged. Restore a copy, or move it away."
         ) from None
     if not ours:
         holds = ", ".join(sorted(tables)) or "nothing"
-        raise StudyError(f"'{path}' is of another program: it holds {holds[:80]}, no study. Its bytes are unchanged.")
+        raise StudyError(
+            f"'{path}' belongs to another program: it holds {holds[:80]}, not a study. It was left unchanged."
+        )
     if schema != _SCHEMA:
         raise StudyError(
             f"The study in '{path}' was written by another version of Optuna (its tables are {schema}; Optuna "
-            f"{optuna.__version__} takes {_SCHEMA}). Its bytes are unchanged. Copy it, then bring the copy up to date "
+            f"{optuna.__version__} takes {_SCHEMA}). It was left unchanged. Copy it, then upgrade the copy "
             "with: optuna storage upgrade --storage URL."
         )
 
@@ -292,7 +293,7 @@ class StudyLock:
         self._connection = self._engine.connect()
         if not self._connection.execute(_TRY_LOCK, {"name": self._name}).scalar():
             self.release()
-            raise BusyError(f"The study '{self._name}' is run by a coordinator elsewhere already. Stop it first.")
+            raise BusyError(f"The study '{self._name}' is already being run by another coordinator. Stop it first.")
 
     def release(self) -> None:
         """Give it back."""

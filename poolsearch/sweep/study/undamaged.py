@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from poolsearch.errors import StudyError
 
-COPY = "Put a copy of its database back, or take another study name."
+COPY = "Restore a copy of its database, or choose another study name."
 
 
 class _Timing(BaseModel):
@@ -57,7 +57,7 @@ def loaded(text: str, what: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise StudyError(f"The study is damaged: {what} is no JSON. {COPY}") from None
+        raise StudyError(f"The study is damaged: {what} is not valid JSON. {COPY}") from None
 
 
 def check_trial(number: int, attributes: dict[str, Any]) -> None:
@@ -71,13 +71,13 @@ def check_trial(number: int, attributes: dict[str, Any]) -> None:
 def timings(text: str, numbers: Collection[int]) -> dict[int, dict[str, float | None]]:
     """Return what was measured together at the end, by trial. Raises StudyError where that is damaged."""
     try:
-        found = _TIMINGS.validate_python(loaded(text, "what was timed"))
+        latencies = _TIMINGS.validate_python(loaded(text, "what was timed"))
     except ValidationError as error:
         raise _damaged("The study", error) from None
-    foreign = next((number for number in found if number not in numbers), None)
+    foreign = next((number for number in latencies if number not in numbers), None)
     if foreign is not None:
         raise StudyError(f"The study is damaged: it has a latency of trial {foreign}, but no such trial. {COPY}")
-    return {number: timing.model_dump() for number, timing in found.items()}
+    return {number: timing.model_dump() for number, timing in latencies.items()}
 
 
 def _damaged(what: str, error: ValidationError) -> StudyError:

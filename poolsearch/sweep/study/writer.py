@@ -31,14 +31,14 @@ from poolsearch.sweep.study.reader import Existing, Kept, kept, numbered, study_
 from poolsearch.sweep.study.storage import StudyLocation, StudyLock, in_words, open_storage
 from poolsearch.sweep.study.undamaged import COPY
 
-_OF_ATTEMPTS = ("attempts", "deaths", "kills", "kind", "reason")  # attributes that a trial begun anew has no more
+_OF_ATTEMPTS = ("attempts", "deaths", "kills", "kind", "reason")  # attributes that a retried trial has no more
 _PART = 500  # trials
 
 T = TypeVar("T")
 
 
 class Writer:
-    """One study, opened for writing. `on_wait` hears, in words, what it waits for, and may raise to end the waiting."""
+    """One study, opened for writing. `on_wait` hears what it waits for, and may raise to end the waiting."""
 
     def __init__(
         self, location: StudyLocation, config: SweepConfig, on_wait: Callable[[str], None] = lambda message: None
@@ -57,16 +57,16 @@ class Writer:
     def _open(self, config: SweepConfig) -> None:
         with in_words(self.location.url):
             with self._storage.engine.connect() as connection:
-                found = study_id(connection, self.location)
-                self._ids = numbered(connection, found) if found else {}
+                id = study_id(connection, self.location)
+                self._ids = numbered(connection, id) if id else {}
             self.new = not self._ids  # also where its making was cut off before its first trial
-            if self.new and found:
-                self._storage.delete_study(found)
+            if self.new and id:
+                self._storage.delete_study(id)
             if self.new:
                 ways = [StudyDirection[way.upper()] for way in directions(config)]
-                found = self._storage.create_new_study(ways, self.location.name)
-            assert found is not None
-            self._id = found
+                id = self._storage.create_new_study(ways, self.location.name)
+            assert id is not None
+            self._id = id
             if self.new:
                 self["config"] = to_toml(config)
 
@@ -79,7 +79,7 @@ class Writer:
         except PoolsearchError:
             raise
         except (ValueError, RecursionError):
-            raise StudyError(f"The study is damaged: what it keeps, as {name}, is no JSON. {COPY}") from None
+            raise StudyError(f"The study is damaged: what it keeps, as {name}, is not valid JSON. {COPY}") from None
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._patiently(lambda: self._storage.set_study_user_attr(self._id, name, value))
@@ -144,8 +144,8 @@ class Writer:
                 }
                 for name, each in trial.distributions.items()
             ]
-            said = [{"trial_id": id, "key": key, "value_json": json.dumps(v)} for key, v in trial.user_attrs.items()]
-            for table, rows in ((PARAMS, params), (ATTRIBUTES, said)):
+            notes = [{"trial_id": id, "key": key, "value_json": json.dumps(v)} for key, v in trial.user_attrs.items()]
+            for table, rows in ((PARAMS, params), (ATTRIBUTES, notes)):
                 if rows:
                     connection.execute(table.insert(), rows)
         return id
@@ -169,7 +169,7 @@ class Writer:
         self._end(number, TrialState.FAIL, None, {"kind": kind, "reason": reason})
 
     def reopen(self, numbers: Sequence[int]) -> None:
-        """Let trials that failed run again under their numbers, as if they had never begun. One transaction."""
+        """Let trials that failed run again under their numbers, as if they had never started. One transaction."""
         ids = [self._ids[number] for number in numbers]
 
         def write() -> None:
@@ -181,19 +181,19 @@ class Writer:
 
         self._patiently(write)
 
-    def _end(self, number: int, state: TrialState, values: list[float] | None, said: dict[str, Any]) -> None:
+    def _end(self, number: int, state: TrialState, values: list[float] | None, attributes: dict[str, Any]) -> None:
         def write() -> None:
             try:
-                for name, value in said.items():
+                for name, value in attributes.items():
                     self._storage.set_trial_user_attr(self._ids[number], name, value)
                 self._storage.set_trial_state_values(self._ids[number], state, values)
             except UpdateFinishedTrialError:
                 pass  # done already: the answer to an earlier try was lost
 
-        def keep(words: str) -> None:
+        def keep(message: str) -> None:
             if state == TrialState.COMPLETE:
-                self.keep_on_disk(number, said["result"])
-            self.on_wait(words)
+                self.keep_on_disk(number, attributes["result"])
+            self.on_wait(message)
 
         self._patiently(write, keep)
         self.location.home.result_file(number).unlink(missing_ok=True)

@@ -51,7 +51,7 @@ def config_of(network: str, side: int, said: Mapping[str, Any]) -> SweepConfig:
         if not space[word]:
             raise PoolsearchError(f"No {what} is chosen for all sites. Choose one at least.")
     if folder.open_folder(said["study"]).config_file.exists():
-        raise StudyError(f"There is a sweep called '{said['study']}' already. Take another name.")
+        raise StudyError(f"There is already a sweep called '{said['study']}'. Choose another name.")
     channels = backbone(network).size[0]
     sites = {name: SiteSpace.model_construct(**own) for name, own in space["sites"].items()}
     plain = {key: value for key, value in said.items() if key not in ("space", "epochs")}
