@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from poolsearch.config import Clutter, Training
 from poolsearch.data import datasets
 from poolsearch.errors import PoolsearchError, TrialFailed
+from poolsearch.measure import latency
 from poolsearch.measure.latency import latencies
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.surgery import rebuild
@@ -229,6 +230,27 @@ def test_latency_keeps_both_clocks_and_tells_slow_from_fast():
         assert 0 < row.low_ms <= row.ms <= row.high_ms
         assert row.wall_ms >= 0.9 * row.cpu_ms
         assert (row.batch, row.calls, row.device) == (16, 15, "cpu")
+
+
+def test_the_first_calls_of_each_network_warm_up_and_are_not_timed(monkeypatch):
+    ran = []
+    network = torch.nn.Identity().eval()
+    network.register_forward_hook(lambda *_: ran.append(1))
+    monkeypatch.setattr(latency, "_ready", lambda *_: network)
+    (row,) = latencies((PLAN,), batch=1, calls=3)
+    assert (row.calls, len(ran)) == (3, latency._WARM_UP + 3)
+
+
+def test_the_interval_of_a_median_by_hand():
+    """Of 49 calls the percentiles 50 ± 98 / √49: from the 36th to the 64th; of four calls, all of them."""
+    taken = np.stack([np.arange(49.0), 100 + np.arange(49.0)], axis=1)
+    row = latency._row(PLAN, 1, "cpu", taken)
+    assert (row.cpu_ms, row.wall_ms) == (24, 124)
+    assert (row.low_ms, row.high_ms) == (pytest.approx(0.36 * 48), pytest.approx(0.64 * 48))
+    on_gpu = latency._row(PLAN, 1, "cuda", taken)
+    assert (on_gpu.low_ms, on_gpu.high_ms) == (pytest.approx(100 + 0.36 * 48), pytest.approx(100 + 0.64 * 48))
+    few = latency._row(PLAN, 1, "cpu", taken[:4])
+    assert (few.low_ms, few.high_ms, few.wall_p95_ms) == (pytest.approx(0.01 * 3), pytest.approx(0.99 * 3), 102.85)
 
 
 def test_timing_puts_the_number_of_threads_back():

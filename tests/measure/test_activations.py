@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.surgery import TIMM
 from poolsearch.errors import SiteError
-from poolsearch.measure.activations import feature_maps, maps_behind
+from poolsearch.measure.activations import feature_maps, histograms, maps_behind
 from poolsearch.networks import backbones
 from poolsearch.plan import Plan
 from poolsearch.surgery import check, find_sites, rebuild
@@ -90,3 +90,16 @@ def test_a_site_that_only_training_runs_is_refused_in_words():
         feature_maps(plan, image(plan), "aux1")
     with pytest.raises(SiteError, match="Unknown site 'stm'"):
         feature_maps(plan, image(plan), "stm")
+
+
+def test_a_histogram_by_hand():
+    one, two = histograms([np.array([0, 0, 1, 3], np.float32), np.array([2, 2, 2, 4], np.float32)], bins=4)
+    assert one.edges.tolist() == two.edges.tolist() == [0, 1, 2, 3, 4]  # from the least of both to the most
+    assert (one.counts.tolist(), two.counts.tolist()) == ([2, 1, 0, 1], [0, 0, 3, 1])
+    assert (one.zeros, one.mean, one.deviation) == (0.5, 1.0, pytest.approx(1.5**0.5))
+    assert (two.zeros, two.mean) == (0.0, 2.5)
+
+
+def test_a_histogram_of_one_value_has_a_bin_for_it():
+    (flat,) = histograms([np.full(3, 2, np.float32)], bins=2)
+    assert (flat.edges.tolist(), flat.counts.tolist()) == ([2, 2.5, 3], [3, 0])

@@ -139,6 +139,11 @@ def test_the_published_poolings_of_resnet18_are_counted():
     assert rows_of(CHANGED)["maxpool"].other == 64 * 16 * 16 * 4
 
 
+def test_a_head_that_leaves_no_map_is_counted_as_one_pixel():
+    head = next(row for row in layer_rows("shufflenet_v2_x0_5/3x64x64: head=global-max") if row.site == "head")
+    assert (head.shape, head.comparisons) == ((1024,), 1024 * (2 * 2 - 1))
+
+
 # ------------------------------------------------------------------------------------------------------------ bytes
 
 

@@ -45,6 +45,9 @@ def test_a_backbone_has_its_published_poolings_parameters_and_macs():
 
 def test_a_plan_shows_what_it_puts_there_and_the_sizes_behind_it():
     found = inventory("smallnet/1x24x24: stage1=avg k3 s3")
+    assert [row.name for row in found.poolings] == [
+        "stage1 (stage1.pool)", "stage2 (stage2.pool)", "stage3 (stage3.pool)", "head",
+    ]  # fmt: skip
     assert [(row.spec, row.before, row.after) for row in found.poolings] == [
         ("avg k3 s3", (24, 24), (8, 8)),
         ("max k2 s2", (8, 8), (4, 4)),
@@ -80,7 +83,7 @@ def folder(tmp_path_factory):
 
 def test_a_checkpoint_of_ours_is_read_as_the_plan_it_keeps(folder):
     found = inventory(str(folder / "ours.safetensors"))
-    assert found.plan == "smallnet/1x12x12: stage1=avg k2 s2"
+    assert (found.format, found.plan) == ("safetensors", "smallnet/1x12x12: stage1=avg k2 s2")
     assert specs(found) == ["avg k2 s2", "max k2 s2", "max k2 s2", "global-avg"]
     assert found.parameters == 24_058
     assert found.bytes == (folder / "ours.safetensors").stat().st_size
@@ -90,7 +93,7 @@ def test_a_checkpoint_of_ours_is_read_as_the_plan_it_keeps(folder):
 
 def test_another_checkpoint_is_read_as_the_backbone_named_with_its_own_classes(folder):
     found = inventory(str(folder / "theirs.pt"), "smallnet")
-    assert found.plan == "smallnet/1x20x20"
+    assert (found.format, found.plan) == ("torch", "smallnet/1x20x20")
     assert found.parameters == 24_058 - 6 * 65
     assert found.notes == (
         "Taken from 'state_dict'.",

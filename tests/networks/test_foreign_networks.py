@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from poolsearch.errors import PlanError, SiteError
-from poolsearch.measure.cost import layer_rows
+from poolsearch.measure.activations import feature_maps
+from poolsearch.measure.cost import layer_rows, totals
 from poolsearch.modelfiles.script import as_python
 from poolsearch.networks import backbones
 from poolsearch.networks.backbones import BACKBONES, Backbone, backbone
-from poolsearch.plan import Plan
+from poolsearch.plan import Plan, PoolSpec
 from poolsearch.surgery import find_sites, rebuild
 from poolsearch.surgery.proving import prove
 
@@ -319,3 +320,51 @@ def test_a_network_that_fits_one_input_size_alone_is_recorded_at_that(opened):
     assert [(site.before, site.after) for site in sites] == [((16, 16), (8, 8)), ((8, 8), (4, 4))]
     with pytest.raises(SiteError, match="takes exactly 256 numbers, but 1024 reach it"):
         find_sites(plan.backbone, (3, 32, 32))
+
+
+# ------------------------------------------------------------------------------------- small networks, all by hand
+
+
+class Twice(nn.Module):
+    """Two convolutions, each halved by a call of the same function, then a matrix over all pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 8, 3, padding=1)
+        self.fc = nn.Linear(8 * 4 * 4, 4)
+
+    def forward(self, x):
+        x = F.max_pool2d(self.one(x), 2)
+        x = F.max_pool2d(self.two(x), 2)
+        return self.fc(x.flatten(1))
+
+
+def test_behind_the_second_call_of_a_function_are_its_own_maps_also_where_the_first_is_another_pooling(opened):
+    plan = opened("twice", Twice).put("max_pool2d", PoolSpec.parse("avg k2 s2"))
+    image = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    model = rebuild(plan).eval()
+    with torch.inference_mode():
+        wanted = F.max_pool2d(model.two(F.avg_pool2d(model.one(image[None]), 2)), 2)[0]
+    assert torch.equal(torch.from_numpy(feature_maps(plan, image.numpy(), "max_pool2d-2")), wanted)
+
+
+def test_what_stands_behind_the_last_map_does_not_widen_its_field(opened):
+    rows = layer_rows(opened("twice", Twice))
+    # 3 pixels, 4 behind the pooling; twice that step: 4 + 2 x 2 = 8, 8 + 2 x 1 = 10
+    assert [row.field_px for row in rows] == [3, 4, 8, 10, 10, float("inf")]
+    assert totals(rows).field_px == 10
+
+
+def test_attention_is_two_products(opened):
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches, self.fc = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 4)
+
+        def forward(self, x):
+            x = self.patches(x).flatten(2).transpose(1, 2)
+            return self.fc(F.scaled_dot_product_attention(x, x, x).mean(1))
+
+    rows = {row.op: row for row in layer_rows(opened("attends", Attends))}
+    # 16 patches of 8 numbers: each against each, and their sum of 8 numbers by 16 weights
+    assert rows["scaled_dot_product_attention"].macs == 16 * 16 * 8 + 16 * 16 * 8
