@@ -8,16 +8,18 @@ if TYPE_CHECKING:
     from poolsearch.plan import Plan, PoolSpec
     from poolsearch.pooling import pool
     from poolsearch.surgery.checking import find_sites
+    from poolsearch.surgery.network import open_network
     from poolsearch.surgery.rebuild import rebuild
 
 __version__ = "0.1.0"
-__all__ = ["Plan", "PoolSpec", "find_sites", "layer_rows", "pool", "rebuild"]
+__all__ = ["Plan", "PoolSpec", "find_sites", "layer_rows", "open_network", "pool", "rebuild"]
 
 _HOMES = {  # opened at first use: a Plan needs no torch, and torch takes a second
     "Plan": "poolsearch.plan",
     "PoolSpec": "poolsearch.plan",
     "find_sites": "poolsearch.surgery",
     "layer_rows": "poolsearch.measure.cost",
+    "open_network": "poolsearch.surgery",
     "pool": "poolsearch.pooling",
     "rebuild": "poolsearch.surgery",
 }

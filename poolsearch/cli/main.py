@@ -37,7 +37,7 @@ def sites(
     from poolsearch.surgery import find_sites
 
     plan = published(backbone)
-    found = find_sites(plan.backbone, plan.size)
+    found = find_sites(plan)
     if as_json:
         rows = [
             {
@@ -61,8 +61,7 @@ def cost(
     from poolsearch.measure.cost import layer_rows, totals
     from poolsearch.networks.backbones import published
     from poolsearch.plan import Plan
-    from poolsearch.surgery import check
-    from poolsearch.surgery.edits import consequences
+    from poolsearch.surgery import check, replayed
 
     wanted = check(Plan.parse(plan) if "/" in plan else published(plan))
     rows = layer_rows(wanted)
@@ -78,7 +77,7 @@ def cost(
         )
     console().print(layers_table(str(wanted), rows))
     console().print(totals_table(mine, theirs))
-    for sentence in consequences(wanted):
+    for sentence in replayed(wanted).consequences:
         console().print(sentence)
     return None
 

@@ -15,9 +15,8 @@ from poolsearch.errors import MapError, SiteError, kind_of, unknown
 from poolsearch.modelfiles import checkpoint
 from poolsearch.plan import Plan, as_plan
 from poolsearch.records.network import Array, Histogram, Site
-from poolsearch.surgery import edits, find_sites, rebuild
+from poolsearch.surgery import Replay, rebuild, replayed
 from poolsearch.surgery.edits import Rewrite
-from poolsearch.surgery.record import record
 from poolsearch.surgery.rewriting import child_name
 from poolsearch.surgery.trace import Call
 
@@ -32,23 +31,24 @@ def feature_maps(plan: Plan | str, image: Array, site: str, seed: int = 0, train
     plan = as_plan(plan)
     if np.shape(image) != plan.size:
         raise MapError(f"'{plan.published}' takes an image of shape {plan.size}; got {kind_of(image)}.")
-    sites = {s.name: s for s in find_sites(plan.backbone, plan.size)}
+    replay = replayed(plan)
+    sites = {s.name: s for s in replay.network.sites}
     if site not in sites:
         raise SiteError(unknown("site", site, sites, where=plan.backbone))
     if sites[site].role == "aux":
         raise SiteError(f"Only training runs site '{site}' of {plan.backbone}: an image leaves no map behind it.")
     model = checkpoint.load(trained).network() if trained else rebuild(plan, seed=seed)
-    maps: Array = maps_behind(model.eval(), plan, sites[site], torch.from_numpy(np.ascontiguousarray(image))).numpy()
+    maps: Array = maps_behind(model.eval(), replay, sites[site], torch.from_numpy(np.ascontiguousarray(image))).numpy()
     return maps
 
 
-def maps_behind(model: nn.Module, plan: Plan, site: Site, image: Tensor) -> Tensor:
+def maps_behind(model: nn.Module, replay: Replay, site: Site, image: Tensor) -> Tensor:
     """Return the (C, H, W) maps that leave a site of a Plan's network for an image of (C, H, W).
 
     Behind a strided convolution these are the maps behind its activation, with a pooling that hangs there.
     """
-    call = record(plan.backbone, plan.size[0]).calls[site.main.call]
-    changes = [edit for edit in edits(plan) if isinstance(edit, Rewrite) and edit.path == call.path]
+    call = replay.network.trace.calls[site.main.call]
+    changes = [edit for edit in replay.edits if isinstance(edit, Rewrite) and edit.path == call.path]
     mine = [number for number, edit in enumerate(changes) if edit.call == site.main.call]
     if site.main.anchor:
         side, path = site.main.anchor

@@ -12,13 +12,11 @@ from math import isfinite
 
 from poolsearch.errors import SiteError
 from poolsearch.measure.cost import before_head, layer_rows, totals
-from poolsearch.networks.backbones import backbone
 from poolsearch.plan import Plan
 from poolsearch.plan.kinds import KINDS
 from poolsearch.records.network import LayerRow
-from poolsearch.surgery import check, find_sites
+from poolsearch.surgery import Replay, replayed
 from poolsearch.surgery.checking import untrainable
-from poolsearch.surgery.edits import consequences
 
 _LARGER = 2  # an input of up to twice the published side can be advised; thousands of pixels nobody trains on
 
@@ -45,12 +43,11 @@ def advice(plan: Plan) -> tuple[str, ...]:
     Of a Plan whose maps vanish or do not meet this is the reason why it can't run.
     """
     try:
-        rows = layer_rows(plan)
+        replay, rows = replayed(plan), layer_rows(plan)
     except SiteError as error:
         return (str(error),)
-    usual = max(backbone(plan.backbone).size[1:])
-    found = [*_seen(rows, max(plan.size[1:]), usual), *_one_pixel(rows), *_unfiltered(plan)]
-    found += consequences(check(plan))
+    usual = max(replay.network.source.backbone.size[1:])
+    found = [*_seen(rows, max(plan.size[1:]), usual), *_one_pixel(rows), *_unfiltered(replay), *replay.consequences]
     if reason := untrainable(plan):
         found.append(f"It runs, but it can't be trained at this size: {reason}")
     return tuple(found) or (_all_gain(rows, max(plan.size[1:])),)
@@ -102,10 +99,10 @@ def _one_pixel(rows: tuple[LayerRow, ...]) -> list[str]:
     ]
 
 
-def _unfiltered(plan: Plan) -> list[str]:
+def _unfiltered(replay: Replay) -> list[str]:
     names = []
-    for site in find_sites(plan.backbone, plan.size):
-        spec = plan.spec(site.name) or site.published
+    for site in replay.network.sites:
+        spec = replay.plan.spec(site.name) or site.published
         if site.role != "trunk" or spec is None or KINDS[spec.kind].filters_first:
             continue
         if max(spec.stride, default=1) > 1 or KINDS[spec.kind].reduces == "ratio":

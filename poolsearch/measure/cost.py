@@ -22,7 +22,7 @@ from poolsearch.plan import Plan, PoolSpec
 from poolsearch.plan.kinds import convolution
 from poolsearch.plan.windows import Field
 from poolsearch.records.network import DiskBytes, LayerPair, LayerRow, Site, Totals
-from poolsearch.surgery import check, find_sites, replayed
+from poolsearch.surgery import replayed
 from poolsearch.surgery.edits import learned_numbers
 from poolsearch.surgery.layout import ATTENTION
 from poolsearch.surgery.sites import published_spec
@@ -47,9 +47,9 @@ def layer_rows(plan: Plan | str) -> tuple[LayerRow, ...]:
 
     Raises PlanError or SiteError when the Plan can't run.
     """
-    plan = check(plan)
-    trace, shapes, seen = replayed(plan)
-    sites = find_sites(plan.backbone, plan.size)
+    replay = replayed(plan)
+    trace, shapes, seen = replay.trace, replay.shapes, replay.fields
+    size, sites = replay.network.size, replay.network.sites
     home = homes(sites)
     beside = {member.path for site in sites for member in site.members[1:]}
     live, main = _live(trace, shapes), _main(trace, seen)
@@ -78,7 +78,7 @@ def layer_rows(plan: Plan | str) -> tuple[LayerRow, ...]:
                 jump_px=seen[index].jump,
                 beside=call.path.removesuffix(".pooling") in beside,
                 main=index in main,
-                covered=_pixels(seen[call.inputs[0]]) >= max(plan.size[1:]),
+                covered=_pixels(seen[call.inputs[0]]) >= max(size[1:]),
             )
         )
     rest = _rest(trace)

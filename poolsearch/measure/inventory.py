@@ -136,7 +136,7 @@ def _poolings(plan: Plan) -> tuple[PoolingRow, ...]:
     """Return one row for each member of each site: what the Plan puts there, else what is published."""
     found = []
     out: dict[tuple[int, int], tuple[int, int]] = {}  # published size -> size in this Plan
-    for site in find_sites(plan.backbone, plan.size):
+    for site in find_sites(plan):
         own = plan.spec(site.name)
         before, after = site.before, site.after
         if plan.sites:

@@ -21,12 +21,12 @@ from torch import nn
 
 from poolsearch import pooling
 from poolsearch.errors import PoolsearchError, SiteError
-from poolsearch.networks import backbones
 from poolsearch.networks.declared import Declared
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.plan.kinds import KINDS
-from poolsearch.surgery.checking import check, find_sites
-from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap, edits
+from poolsearch.surgery.checking import Replay, replayed
+from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap
+from poolsearch.surgery.network import Network
 from poolsearch.surgery.rebuild import CHILD, PoolAfter, PoolBefore, rebuild
 from poolsearch.surgery.rewriting import Pooled, rewrite
 from poolsearch.surgery.wider import Widen
@@ -78,33 +78,35 @@ def as_python(plan: Plan, classes: int | None = None) -> str:
     Its `build()` has the state-dict keys of `rebuild(plan, classes)`, in that order, and computes the same. Raises
     PlanError or SiteError when the Plan can't run, or when the file can't say one of its edits.
     """
-    plan = check(plan)
+    replay = replayed(plan)
+    plan, network = replay.plan, replay.network
     pieces = _Pieces()
     body = ["", "", "def build() -> torch.nn.Module:", '    """Return the network, with random weights."""']
-    body.append(f"    model = {_published(plan, classes, pieces)}")
-    rewrites = any(isinstance(edit, Rewrite) for edit in edits(plan))
+    body.append(f"    model = {_published(network, classes, pieces)}")
+    rewrites = any(isinstance(edit, Rewrite) for edit in replay.edits)
     body += ["    calls = {}  # module: {(function, how often it was called before): what takes its place}"] * rewrites
     lines: list[tuple[str, int, int]] = []  # site, first line in body from 0, last
-    for site, changes in _changes(plan, pieces):
+    for site, changes in _changes(replay, pieces):
         lines.append((site, len(body), len(body) + len(changes) - 1))
         body += [f"    {change}" for change in changes]
     if rewrites:
         body.append("    for path in sorted(calls, key=len, reverse=True):  # from the inside out")
         body.append(f"        model = {pieces.use_object(rewrite)}(model, path, calls[path])")
     body.append("    return model")
-    front = pieces.front(_library(plan)).splitlines()
-    above = len(_head(plan, lines, 0)) + len(front) + 1
+    front = pieces.front(_library(network)).splitlines()
+    above = len(_head(replay, lines, 0)) + len(front) + 1
     tail = _MAIN.replace("SIZE", ", ".join(map(str, plan.size)))
-    return "\n".join([*_head(plan, lines, above), *front, *body, tail])
+    return "\n".join([*_head(replay, lines, above), *front, *body, tail])
 
 
-def _head(plan: Plan, lines: list[tuple[str, int, int]], above: int) -> list[str]:
+def _head(replay: Replay, lines: list[tuple[str, int, int]], above: int) -> list[str]:
     """Return the comment on top: the Plan, and which lines of the file change what."""
-    library, build = _library(plan).partition(".")[0], backbones.backbone(plan.backbone).build
+    plan, network = replay.plan, replay.network
+    library, build = _library(network).partition(".")[0], network.source.backbone.build
     made = f"torch {torch.__version__}"
     if library:
         made += f" and {build.package if isinstance(build, Declared) else f'{library} {metadata.version(library)}'}"
-    published = {site.name: site.main.text for site in find_sites(plan.backbone, plan.size)}
+    published = {site.name: site.main.text for site in network.sites}
     return [
         f"# Made by Poolsearch from the Plan '{plan}'",
         f"# beside {made}. Poolsearch is not needed to run it; weights of this Plan fit as they are.",
@@ -116,35 +118,35 @@ def _head(plan: Plan, lines: list[tuple[str, int, int]], above: int) -> list[str
     ]
 
 
-def _library(plan: Plan) -> str:
+def _library(network: Network) -> str:
     """Return the library that a backbone comes from; none for one of Poolsearch's own."""
-    build = backbones.backbone(plan.backbone).build
+    build = network.source.backbone.build
     if isinstance(build, Declared):
         return build.module
     if inspect.isclass(build):
         return ""
-    return "timm" if plan.backbone.startswith("timm.") else "torchvision.models"
+    return "timm" if network.source.name.startswith("timm.") else "torchvision.models"
 
 
-def _published(plan: Plan, classes: int | None, pieces: _Pieces) -> str:
-    """Return the expression that builds the published network of a Plan."""
-    record = backbones.backbone(plan.backbone)
+def _published(network: Network, classes: int | None, pieces: _Pieces) -> str:
+    """Return the expression that builds the published network."""
+    record, name, channels = network.source.backbone, network.source.name, network.size[0]
     classes = classes or record.classes
     if isinstance(record.build, Declared):
         return record.build.expression(classes)
     if inspect.isclass(record.build):
-        return f"{pieces.use_object(record.build)}({plan.size[0]}, {classes})"
-    if _library(plan) == "timm":
-        channels = f", in_chans={plan.size[0]}" if plan.size[0] != 3 else ""
-        return f'timm.create_model("{plan.backbone.removeprefix("timm.")}", num_classes={classes}{channels})'
-    return f'torchvision.models.get_model("{plan.backbone}", weights=None, num_classes={classes})'
+        return f"{pieces.use_object(record.build)}({channels}, {classes})"
+    if _library(network) == "timm":
+        option = f", in_chans={channels}" if channels != 3 else ""
+        return f'timm.create_model("{name.removeprefix("timm.")}", num_classes={classes}{option})'
+    return f'torchvision.models.get_model("{name}", weights=None, num_classes={classes})'
 
 
-def _changes(plan: Plan, pieces: _Pieces) -> Iterator[tuple[str, list[str]]]:
+def _changes(replay: Replay, pieces: _Pieces) -> Iterator[tuple[str, list[str]]]:
     """Yield each changed site with the lines that change it, the first of them a comment."""
-    model = backbones.build(plan, device="meta")
+    plan, changes = replay.plan, replay.edits
+    model = replay.network.source.build(plan.size[0], device="meta")
     told: PoolSpec | None = None  # what the variable `spec` holds
-    changes = edits(plan)
     for site in dict.fromkeys(change.site for change in changes):
         lines = [f"# {site}: {plan.spec(site)}"]
         for change in changes:

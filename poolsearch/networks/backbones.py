@@ -247,25 +247,34 @@ def published(text: str) -> Plan:
         raise PlanError(
             f"'{shortened(text)}' changes the network, and a backbone alone is asked for: write '{plan.published}'."
         )
-    channels = plan.size[0]
-    if channels != usual[0] and not backbone(name).any_channels:
-        height, width = plan.size[1:]
-        raise PlanError(
-            f"{name} takes {usual[0]} channels, got {channels}. Write '{name}/{usual[0]}x{height}x{width}'."
-        )
+    check_channels(plan)
     return plan.published
+
+
+def check_channels(plan: Plan) -> None:
+    """Raise PlanError when the backbone of a Plan is not known, or takes another number of channels."""
+    name, (channels, height, width) = plan.backbone, plan.size
+    record = backbone(name)
+    usual = record.size[0]
+    if channels != usual and not record.any_channels:
+        raise PlanError(f"{name} takes {usual} channels, got {channels}. Write '{name}/{usual}x{height}x{width}'.")
 
 
 def build(plan: Plan, classes: int | None = None, seed: int = 0, device: str = "cpu") -> nn.Module:
     """Return the published network of a Plan, with the random weights of this seed (no weights on 'meta')."""
-    record = backbone(published(str(plan.published)).backbone)
+    check_channels(plan)
+    return built(backbone(plan.backbone), plan.size[0], classes, seed, device)
+
+
+def built(record: Backbone, channels: int, classes: int | None, seed: int, device: str) -> nn.Module:
+    """Return the network of a backbone's record, with the random weights of this seed (no weights on 'meta')."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.device(device):
         warnings.simplefilter("ignore")  # timm and torchvision warn about their own past
         torch.manual_seed(seed)
         if device != "meta":
-            return record.build(plan.size[0], classes or record.classes)
+            return record.build(channels, classes or record.classes)
         with _WithoutDrawing():
-            return record.build(plan.size[0], classes or record.classes).to("meta")
+            return record.build(channels, classes or record.classes).to("meta")
 
 
 class _WithoutDrawing(TorchFunctionMode):

@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from poolsearch import memory
-from poolsearch.errors import SiteError, kind_of
-from poolsearch.networks import backbones
+from poolsearch.errors import SiteError
 from poolsearch.plan import Plan, as_plan
 from poolsearch.plan.windows import Field
 from poolsearch.records.network import Site
 from poolsearch.surgery.edits import Edit, Hang, canonical, edited, edits
-from poolsearch.surgery.record import record
+from poolsearch.surgery.network import Network, open_network
 from poolsearch.surgery.replay import Shape, fields, sizes
-from poolsearch.surgery.sites import find_sites as _find_sites
 from poolsearch.surgery.trace import Call, Trace
 from poolsearch.surgery.wider import Widen
 
 
-def find_sites(backbone: str, size: tuple[int, int, int] | None = None) -> tuple[Site, ...]:
-    """Return the sites of a backbone in network order, with the map sizes at this input size (its usual one).
+@dataclass(frozen=True)
+class Replay:
+    """A Plan that runs: what it makes of its network, and the size of every result. No model, no weights."""
 
+    network: Network
+    plan: Plan  # canonical
+    edits: tuple[Edit, ...]
+    trace: Trace  # of the changed network
+    shapes: tuple[Shape, ...]  # of every call's result
+    fields: tuple[Field, ...]  # the receptive field of every call's result
+
+    @property
+    def consequences(self) -> tuple[str, ...]:
+        """Return what the Plan changes beside its sites, a sentence each: the width of a layer behind a head."""
+        return tuple(edit.words() for edit in self.edits if isinstance(edit, Widen))
+
+
+def find_sites(given: Network | Plan | str, size: tuple[int, int, int] | None = None) -> tuple[Site, ...]:
+    """Return the sites of a network in network order, with the map sizes at this input size (else its own, or usual).
+
+    Takes a backbone's name, a Plan (its published network is meant) or its text, or an opened Network.
     Raises SiteError when the published network can't run at that size, with the smallest input that can.
     """
-    if not isinstance(backbone, str):
-        raise SiteError(f"A backbone's name is needed, as in 'resnet18'; got {kind_of(backbone)}.")
-    size = size or backbones.backbone(backbone).size
-    if not (isinstance(size, tuple) and len(size) == 3 and all(isinstance(n, int) for n in size)):
-        raise SiteError(f"An input size is three whole numbers, as in (3, 64, 64); got {size!r}.")
-    backbones.published(str(Plan(backbone, size)))
-    try:
-        return _find_sites(backbone, size)
-    except SiteError as error:
-        raise SiteError(f"{error} {_smallest(backbone, size)}") from None
-
-
-def _smallest(backbone: str, size: tuple[int, int, int]) -> str:
-    """Return the sentence that names the smallest square input the published network runs at."""
-    for side in range(1, backbones.backbone(backbone).size[1] + 1):
-        try:
-            sizes(record(backbone, size[0]), (size[0], side, side))
-        except SiteError:
-            continue
-        return f"The smallest input of {backbone} is {size[0]}x{side}x{side}."
-    return ""
+    return open_network(given, size).sites
 
 
 def check(plan: Plan | str) -> Plan:
@@ -52,12 +48,26 @@ def check(plan: Plan | str) -> Plan:
     return _check(as_plan(plan))
 
 
+def replayed(plan: Plan | str) -> Replay:
+    """Return a Plan as it was checked: the canonical Plan, its network, its edits, and the size of every result.
+
+    Raises PlanError or SiteError with the reason when it can't run.
+    """
+    return _replayed(check(plan))
+
+
 @lru_cache(maxsize=4096)
 def _check(plan: Plan) -> Plan:
-    find_sites(plan.backbone, plan.size)
-    plan = canonical(plan)
-    replayed(plan)
-    return plan
+    return _replayed(canonical(plan, open_network(plan))).plan
+
+
+@memory.kept
+def _replayed(plan: Plan) -> Replay:
+    network = open_network(plan)
+    changes = edits(plan, network)
+    trace = edited(network.trace, changes)
+    shapes = sizes(trace, plan.size)
+    return Replay(network, plan, changes, trace, tuple(shapes), tuple(fields(trace, shapes)))
 
 
 def untrainable(plan: Plan | str) -> str:
@@ -67,12 +77,12 @@ def untrainable(plan: Plan | str) -> str:
 
 @lru_cache(maxsize=512)
 def _untrainable(plan: Plan) -> str:
-    trace = record(plan.backbone, plan.size[0])
-    if not trace.idle:
+    replay = _replayed(plan)
+    if not replay.trace.idle:
         return ""
-    training = record(plan.backbone, plan.size[0], training=True)
+    trace, training = replay.network.trace, replay.network.training_trace
     places = {_place(call): index for index, call in enumerate(training.calls)}
-    moved = tuple(_elsewhere(edit, trace, places) for edit in edits(plan))
+    moved = tuple(_elsewhere(edit, trace, places) for edit in replay.edits)
     try:
         sizes(edited(training, moved), plan.size)
     except SiteError as error:
@@ -95,15 +105,3 @@ def _elsewhere(edit: Edit, trace: Trace, places: dict[tuple[str, str, int, int],
     if isinstance(edit, Widen):
         return replace(edit, call=now(edit.call), head=now(edit.head))
     return replace(edit, call=now(edit.call))
-
-
-def replayed(plan: Plan | str) -> tuple[Trace, tuple[Shape, ...], tuple[Field, ...]]:
-    """Return the trace of a canonical Plan, the shape of every call's result, and its receptive field."""
-    return _replayed(as_plan(plan))
-
-
-@memory.kept
-def _replayed(plan: Plan) -> tuple[Trace, tuple[Shape, ...], tuple[Field, ...]]:
-    trace = edited(record(plan.backbone, plan.size[0]), edits(plan))
-    shapes = sizes(trace, plan.size)
-    return trace, tuple(shapes), tuple(fields(trace, shapes))

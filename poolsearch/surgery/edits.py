@@ -28,8 +28,7 @@ from poolsearch.plan import Plan, PoolSpec
 from poolsearch.plan.kinds import KINDS, adaptive, heads, wide, windowed
 from poolsearch.plan.windows import spread
 from poolsearch.records.network import Member, Site
-from poolsearch.surgery.record import record
-from poolsearch.surgery.sites import find_sites
+from poolsearch.surgery.network import Network
 from poolsearch.surgery.trace import Call, Trace
 from poolsearch.surgery.wider import Widen, widened, wider
 
@@ -92,12 +91,12 @@ class Hang:
 Edit = Swap | Rewrite | Restride | Hang | Widen
 
 
-def canonical(plan: Plan) -> Plan:
+def canonical(plan: Plan, network: Network) -> Plan:
     """Return the Plan with its changes in network order, and without those that are the published network's own.
 
-    Raises SiteError or PlanError where the backbone, a site, or what it is asked to be does not exist.
+    Raises SiteError or PlanError where a site, or what it is asked to be, does not exist.
     """
-    sites = find_sites(plan.backbone, plan.size)
+    sites = network.sites
     names = [site.name for site in sites]
     for name, _ in plan.sites:
         if name not in names:
@@ -165,22 +164,17 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
             )
 
 
-def edits(plan: Plan) -> tuple[Edit, ...]:
-    """Return the edits of a canonical Plan, in network order."""
+def edits(plan: Plan, network: Network) -> tuple[Edit, ...]:
+    """Return the edits that make a canonical Plan of its published network, in network order."""
     found: list[Edit] = []
-    trace = record(plan.backbone, plan.size[0])
-    for site in find_sites(plan.backbone, plan.size):
+    trace = network.trace
+    for site in network.sites:
         spec = plan.spec(site.name)
         if spec is not None:
             for member in site.members:
                 found += _member_edits(site, member, _for_member(site, member, spec), trace)
             found += widened(site, spec)
     return tuple(found)
-
-
-def consequences(plan: Plan) -> tuple[str, ...]:
-    """Return what a canonical Plan changes beside its sites, a sentence each: the width of a layer behind a head."""
-    return tuple(edit.words() for edit in edits(plan) if isinstance(edit, Widen))
 
 
 def _for_member(site: Site, member: Member, spec: PoolSpec) -> PoolSpec:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from poolsearch.errors import SiteError
 from poolsearch.plan import Plan
-from poolsearch.surgery.checking import check, replayed
+from poolsearch.surgery.checking import replayed
 from poolsearch.surgery.rebuild import rebuild
 from poolsearch.surgery.record import record_calls, tensors_in
 
@@ -22,11 +22,11 @@ def prove(plan: Plan) -> None:
     Auxiliary heads and weights that the published network leaves without a gradient are left out.
     Raises SiteError with what differs.
     """
-    plan = check(plan)
-    trace, shapes, _ = replayed(plan)
+    replay = replayed(plan)
+    plan = replay.plan
     calls, outputs = record_calls(rebuild(plan, device="meta").eval(), plan.size)
-    for place, wanted in zip(outputs, trace.outputs, strict=True):
-        again, expected = calls[place].shape, shapes[wanted]
+    for place, wanted in zip(outputs, replay.trace.outputs, strict=True):
+        again, expected = calls[place].shape, replay.shapes[wanted]
         if again != expected:
             raise SiteError(f"'{plan}' was to give {expected[1:]}, but its network gives {again[1:]}.")
     gradients = _gradients(rebuild(plan), plan)

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from poolsearch import pooling
 from poolsearch.errors import SiteError, shortened
-from poolsearch.networks import backbones
 from poolsearch.plan import Plan
-from poolsearch.surgery.checking import check
-from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap, canonical, edits
+from poolsearch.surgery.checking import replayed
+from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap
 from poolsearch.surgery.fitting import put_in
 from poolsearch.surgery.rewriting import Patches, Pooled, rewrite
 from poolsearch.surgery.wider import Widen
@@ -52,13 +51,14 @@ def rebuild(
     that poolings which learn start as they do. Either must fit as torch's strict load wants it.
     Raises SiteError when the Plan can't run at its input size, before any weight exists, and for weights of another.
     """
-    plan = check(plan)
-    model = backbones.build(plan, classes, seed, device)
+    replay = replayed(plan)
+    network, plan = replay.network, replay.plan
+    model = network.source.build(network.size[0], classes, seed, device)
     if published is not None:
-        _load(model, published, plan.published)
+        _load(model, published, network.published)
     with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(seed)
-        model = _edited(model, edits(plan))
+        model = _edited(model, replay.edits)
     if weights is not None:
         _load(model, weights, plan)
     return model
@@ -131,4 +131,4 @@ def _load(model: nn.Module, weights: Mapping[str, Tensor], plan: Plan) -> None:
         parts = [f"{len(missing)} missing ({shortened(missing[0])} ...)"] if missing else []
         parts += [f"{len(extra)} unknown ({shortened(extra[0])} ...)"] if extra else []
         parts += [f"{len(shapes)} of another shape ({shortened(shapes[0])} ...)"] if shapes else []
-        raise SiteError(f"These weights are not those of '{canonical(plan)}': {', '.join(parts)}.")
+        raise SiteError(f"These weights are not those of '{plan}': {', '.join(parts)}.")

@@ -18,8 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from poolsearch import memory
 from poolsearch.errors import PoolsearchError, SiteError
-from poolsearch.networks import backbones
-from poolsearch.plan import Plan
+from poolsearch.networks.source import Source
 from poolsearch.plan.windows import Window
 from poolsearch.surgery.layout import laid
 from poolsearch.surgery.standins import STANDINS, pair
@@ -33,25 +32,25 @@ _POOLINGS = {"max_pool2d", "max_pool2d_with_indices", "boolean_dispatch", "avg_p
 
 
 @memory.kept
-def record(name: str, channels: int, training: bool = False) -> Trace:
-    """Return the trace of a backbone at its published input size; at 96 pixels where that leaves maps of one pixel.
+def record(source: Source, channels: int, training: bool = False) -> Trace:
+    """Return the trace of a network at its published input size; at 96 pixels where that leaves maps of one pixel.
 
     On such maps a broadcast looks like equality. A network that takes no other size (flattened into a fully connected
     layer) is recorded at its own all the same.
     Raises SiteError when the network can't be run for it, with the network's own reason.
     """
-    usual = backbones.backbone(name).size
+    usual = source.backbone.size
     own, larger = (channels, *usual[1:]), (channels, max(usual[1], LARGER), max(usual[2], LARGER))
     if own == larger:
-        return _recorded(name, own, training)
+        return _recorded(source, own, training)
     try:
-        trace = _recorded(name, own, training)
+        trace = _recorded(source, own, training)
     except SiteError:
-        return _recorded(name, larger, training)
+        return _recorded(source, larger, training)
     if not _has_one_pixel(trace):
         return trace
     try:
-        return _recorded(name, larger, training)
+        return _recorded(source, larger, training)
     except SiteError:
         return trace
 
@@ -61,27 +60,28 @@ def _has_one_pixel(trace: Trace) -> bool:
     return any(call.window is not None and call.map == (1, 1) for call in trace.calls)
 
 
-def _recorded(name: str, size: tuple[int, int, int], training: bool) -> Trace:
+def _recorded(source: Source, size: tuple[int, int, int], training: bool) -> Trace:
     """Return the trace of a backbone at this size, on meta tensors, or on real ones where those do not do."""
     try:
-        return _traced(name, size, training, "meta")
+        return _traced(source, size, training, "meta")
     except _OwnError as error:
         # where meta tensors do not do (a branch on values, a stray tensor), real ones may
         if not any(word in str(error).lower() for word in ("meta", "device")):
             raise
     with memory.one_network():
-        return _traced(name, size, training, "cpu")
+        return _traced(source, size, training, "cpu")
 
 
 class _OwnError(SiteError):
     """A network failed by itself, whatever it raised."""
 
 
-def _traced(name: str, size: tuple[int, int, int], training: bool, device: str) -> Trace:
+def _traced(source: Source, size: tuple[int, int, int], training: bool, device: str) -> Trace:
     """Return what was recorded of a network on a device; the network itself is gone then."""
+    name = source.name
     model: nn.Module | None = None
     try:
-        model = backbones.build(Plan(name, size), device=device).train(training)
+        model = source.build(size[0], device=device).train(training)
         calls, outputs = record_calls(model, size, device)
     except PoolsearchError:
         raise

@@ -8,18 +8,17 @@ reached from only by scaling a whole map is a gate: it squeezes, but throws no p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 from typing import Literal
 
-from poolsearch import memory
 from poolsearch.errors import SiteError
 from poolsearch.plan import PoolSpec
 from poolsearch.plan.kinds import KINDS, by_class, by_function
 from poolsearch.plan.windows import Window
 from poolsearch.records.network import Behind, Member, Site
-from poolsearch.surgery.record import record
-from poolsearch.surgery.replay import sizes
+from poolsearch.surgery.replay import Shape, sizes
 from poolsearch.surgery.trace import Call, Trace
 
 _ACTIVATIONS = {"relu", "relu_", "relu6", "hardtanh", "silu", "hardswish", "gelu", "leaky_relu", "elu", "prelu", "mish"}
@@ -29,26 +28,21 @@ _FLATTENINGS = {"flatten", "view", "reshape", "squeeze", "dropout", "contiguous"
 Role = Literal["trunk", "head", "gate", "aux"]
 
 
-@memory.kept
-def find_sites(backbone: str, size: tuple[int, int, int]) -> tuple[Site, ...]:
-    """Return the sites of a backbone in network order, with the map sizes they see at this input size.
-
-    Raises SiteError when the published network can't run at that size.
-    """
-    trace = record(backbone, size[0])
-    shapes = sizes(trace, size)
+def sites_of(trace: Trace, shapes: Sequence[Shape]) -> tuple[Site, ...]:
+    """Return the sites of a recorded network in network order, with the map sizes of these results of its calls."""
     groups = _groups(trace)
     names = _names(trace, groups)
     users = trace.users()
-    found = tuple(
+    return tuple(
         _site(name, role, calls, trace, users, shapes) for name, (role, calls) in zip(names, groups, strict=True)
     )
-    return (*found, *_auxiliary(backbone, size)) if trace.idle else found
 
 
-def _auxiliary(backbone: str, size: tuple[int, int, int]) -> tuple[Site, ...]:
-    """Return the sites of heads that only training runs; as they were recorded, where this size is too small."""
-    trace = record(backbone, size[0], training=True)
+def auxiliary_sites(trace: Trace, size: tuple[int, int, int]) -> tuple[Site, ...]:
+    """Return the sites of heads that only training runs, which is what the trace is of.
+
+    Where they can't run at this size, their maps are as they were recorded.
+    """
     try:
         shapes = sizes(trace, size)
     except SiteError:
@@ -163,7 +157,7 @@ def _own_name(call: Call, others: list[list[str]], lone: bool) -> str:
 
 
 def _site(
-    name: str, role: Role, group: list[int], trace: Trace, users: dict[int, list[int]], shapes: list[tuple[int, ...]]
+    name: str, role: Role, group: list[int], trace: Trace, users: dict[int, list[int]], shapes: Sequence[Shape]
 ) -> Site:
     members = [_member(trace, users, index) for index in group]
     # the main path is the one with an activation behind its convolution; a shortcut has none

@@ -52,7 +52,7 @@ def seen_by_the_middle(plan, path):
 )
 def test_the_replayed_field_is_where_the_gradient_is(text, path, last):
     plan = Plan.parse(text)
-    trace, _, fields = replayed(plan)
+    trace, fields = replayed(plan).trace, replayed(plan).fields
     field = fields[max(i for i, call in enumerate(trace.calls) if call.path == last)]
     first, final, unit = seen_by_the_middle(plan, path)
     assert 0 < first

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import namedtuple
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from poolsearch.modelfiles import script
 from poolsearch.modelfiles.script import as_python
 from poolsearch.plan import Plan
 from poolsearch.plan.kinds import KINDS, adaptive, heads, wide, windowed
-from poolsearch.surgery import check, rebuild
+from poolsearch.surgery import check, rebuild, replayed
 
 TEXTS = {
     "published": "resnet18/3x64x64",
@@ -187,6 +188,7 @@ def test_only_what_a_plan_needs_is_written():
 
 def test_an_edit_it_does_not_know_is_refused_in_words(monkeypatch):
     Hidden = namedtuple("Hidden", "site path")
-    monkeypatch.setattr(script, "edits", lambda plan: (Hidden("stage1", "stage1.pool"),))
+    hidden = replace(replayed("smallnet/1x20x20"), edits=(Hidden("stage1", "stage1.pool"),))
+    monkeypatch.setattr(script, "replayed", lambda plan: hidden)
     with pytest.raises(SiteError, match="Site 'stage1' of smallnet is changed by a Hidden, which can't be written"):
         as_python(Plan.parse("smallnet/1x20x20: stage1=avg k2 s2"))

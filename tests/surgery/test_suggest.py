@@ -70,7 +70,7 @@ def test_a_kind_with_a_padding_keeps_the_published_size_of_every_map(name):
 def test_every_kind_leaves_the_whole_network_its_published_sizes(name, side):
     """Strided convolutions too, with all members of their sites; kinds of one window are one Plan here."""
     published = Plan(name, (3, side, side))
-    out = replayed(published)[1][-1], _sizes(published)
+    out = replayed(published).shapes[-1], _sizes(published)
     for site in open_sites(name):
         windows = {}
         for kind in possible_kinds(site) if site.role == "trunk" else ():
@@ -79,12 +79,13 @@ def test_every_kind_leaves_the_whole_network_its_published_sizes(name, side):
         for spec in windows.values():
             plan = check(published.put(site.name, spec))
             if keeps_size(site, spec):
-                assert (replayed(plan)[1][-1], _sizes(plan)) == out, str(plan)
+                assert (replayed(plan).shapes[-1], _sizes(plan)) == out, str(plan)
 
 
 def _sizes(plan):
     """The sizes of all sums and concatenations: what stands behind the sites, not inside them."""
-    trace, shapes, _ = replayed(plan)
+    replay = replayed(plan)
+    trace, shapes = replay.trace, replay.shapes
     return [shape for call, shape in zip(trace.calls, shapes) if call.op in ("add", "add_", "cat", "linear")]
 
 

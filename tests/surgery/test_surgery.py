@@ -18,10 +18,10 @@ from poolsearch.plan import Plan, PoolSpec
 from poolsearch.plan.kinds import KINDS, adaptive, heads, wide
 from poolsearch.plan.windows import Window
 from poolsearch.pooling import build as build_pooling
-from poolsearch.surgery import check, edits, find_sites, possible_kinds, rebuild, replayed
+from poolsearch.surgery import check, find_sites, open_network, possible_kinds, rebuild, replayed
 from poolsearch.surgery.checking import untrainable
 from poolsearch.surgery.proving import prove
-from poolsearch.surgery.record import record, record_calls
+from poolsearch.surgery.record import record_calls
 from poolsearch.surgery.replay import sizes
 from poolsearch.surgery.rewriting import Pooled, rewrite
 from poolsearch.surgery.standins import STANDINS
@@ -136,7 +136,7 @@ def test_branches_that_no_longer_meet_name_both_sizes():
     # a 3x3 main path keeps an odd map at stride 1, so that both branches pool the same sizes: this one is legal ...
     assert check(Plan.parse("resnet18/3x65x65: layer2=max k2 s2"))
     # ... and a trace whose branches differ says where and what
-    trace = record("resnet18", 3)
+    trace = open_network("resnet18").trace
     shortcut = next(i for i, call in enumerate(trace.calls) if call.path == "layer2.0.downsample.0")
     broken = trace.change(shortcut, window=Window((1, 1), (3, 3), ((0, 0), (0, 0)), (1, 1), False))
     with pytest.raises(SiteError, match=r"meet at Layer layer2.0 of resnet18 are 6x6 and 8x8 pixels"):
@@ -235,9 +235,9 @@ def test_weights_of_another_plan_are_refused_with_the_difference():
 def test_recording_a_rebuilt_network_finds_the_calls_of_the_replay():
     plan = check(Plan.parse(PLANS[3]))
     calls, _ = record_calls(rebuild(plan, device="meta").eval(), plan.size)
-    _, shapes, _ = replayed(plan)
+    shapes = replayed(plan).shapes
     assert [c.shape for c in calls if c.op == "add_"] == [
-        s for c, s in zip(replayed(plan)[0].calls, shapes) if c.op == "add_"
+        s for c, s in zip(replayed(plan).trace.calls, shapes) if c.op == "add_"
     ]
     assert calls[-1].shape == shapes[-1]
 
@@ -362,8 +362,8 @@ def test_swaps_in_other_networks_run_as_replayed_and_keep_every_key(text):
     ]
     x = image(plan)
     out = model(x)
-    _, shapes, _ = replayed(plan)
-    assert out.shape[1:] == shapes[record(plan.backbone, 3).outputs[0]][1:] or out.shape[1:] == shapes[-1][1:]
+    shapes = replayed(plan).shapes
+    assert out.shape[1:] == shapes[open_network(plan).trace.outputs[0]][1:] or out.shape[1:] == shapes[-1][1:]
     assert all(spec.kind in repr(model) for _, spec in plan.sites)
     copied = copy.deepcopy(model)
     assert torch.equal(copied(x), out)
@@ -488,7 +488,7 @@ def test_an_odd_pixel_of_padding_stands_at_the_same_end_of_the_shortcut():
     """Both branches of a residual stage pad one pixel at the end: padded elsewhere, their windows would not line up."""
     poolings = {
         edit.path: edit.spec.padding
-        for edit in edits(Plan.parse("resnet18/3x64x64: layer2=max k2 s2 p0:1"))
+        for edit in replayed("resnet18/3x64x64: layer2=max k2 s2 p0:1").edits
         if hasattr(edit, "side")
     }
     assert poolings == {"layer2.0.conv2": ((0, 1),), "layer2.0.downsample.0": ((0, 1),)}

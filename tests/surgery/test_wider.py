@@ -14,7 +14,6 @@ from poolsearch.plan import Plan, PoolSpec
 from poolsearch.plan.kinds import adaptive, heads, wide
 from poolsearch.surgery import check, find_sites, possible_kinds, rebuild, replayed
 from poolsearch.surgery.checking import untrainable
-from poolsearch.surgery.edits import consequences
 from poolsearch.surgery.proving import prove
 from poolsearch.surgery.record import record_calls
 from poolsearch.surgery.suggest import suggest
@@ -59,7 +58,7 @@ def image(plan):
 def test_what_changes_behind_a_head_is_counted_and_in_words(text, parameters, words):
     plan = check(Plan.parse(text))
     assert totals(layer_rows(plan)).parameters == of_plan(plan).parameters == parameters
-    assert consequences(plan) == (words,)
+    assert replayed(plan).consequences == (words,)
     assert words in advice(plan)
 
 
@@ -80,7 +79,7 @@ def test_every_head_that_is_offered_runs_as_it_is_replayed(name):
         plan = check(Plan(name, size).put("head", suggest(site, kind)))
         model = rebuild(plan, device="meta").eval()
         calls, outputs = record_calls(model, size)
-        trace, shapes, _ = replayed(plan)
+        trace, shapes = replayed(plan).trace, replayed(plan).shapes
         assert calls[outputs[0]].shape == shapes[trace.outputs[0]]
         assert {c.path: c.shape for c in calls if c.op == "linear"} == {
             c.path: s for c, s in zip(trace.calls, shapes) if c.op == "linear"

@@ -50,7 +50,7 @@ def backbone_picker() -> tuple[str, Plan, str]:
         st.segmented_control(
             "Input size, pixels", sizes, required=True, key="size", on_change=_other_size, args=(name, plan)
         )
-        sites = [site for site in find_sites(plan.backbone, plan.size) if not site.locked]
+        sites = [site for site in find_sites(plan) if not site.locked]
         if sites:
             _site_settings(name, plan, _site_pills(sites))
         else:
@@ -234,7 +234,7 @@ def _other_numbers(site: Site, now: PoolSpec) -> PoolSpec:
 
 def badges(name: str, plan: Plan) -> list[tuple[str, Literal["blue", "orange", "gray"]]]:
     """Return (words, colour) of the variant on the page, and how many of its sites were changed."""
-    open_sites = sum(not site.locked for site in find_sites(plan.backbone, plan.size) if site.role in ("trunk", "head"))
+    open_sites = sum(not site.locked for site in find_sites(plan) if site.role in ("trunk", "head"))
     changed = f"{len(plan.sites)} of {open_sites} sites changed"
     return [(f"variant {name.upper()}", "blue" if name == "a" else "orange"), (changed, "gray")]
 

@@ -14,7 +14,7 @@ from poolsearch.figures.compare import Standing, Standings
 from poolsearch.measure.cost import aligned, homes, layer_rows, totals
 from poolsearch.plan import Plan
 from poolsearch.records.network import LayerPair, LayerRow, Totals
-from poolsearch.surgery import find_sites, replayed
+from poolsearch.surgery import replayed
 from poolsearch.units import change, count, csv_text, pixels, shape, size
 
 _LETTERS = (("a", "blue"), ("b", "orange"))
@@ -71,8 +71,8 @@ def pairs_of(a: str, b: str) -> tuple[LayerPair, ...]:
 def standings(plan: str) -> tuple[Standing, ...]:
     """Return what stands at each site of the trunk and the head, with the maps as this Plan makes them."""
     parsed = Plan.parse(plan)
-    sites = find_sites(parsed.backbone, parsed.size)
-    trace, shapes, _ = replayed(parsed)
+    replay = replayed(parsed)
+    sites, trace, shapes = replay.network.sites, replay.trace, replay.shapes
     home = homes(sites)
     around: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
     for call, result in zip(trace.calls[1:], shapes[1:], strict=True):

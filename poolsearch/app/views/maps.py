@@ -38,7 +38,7 @@ class View:
         spec = self.plan.spec(site)
         if spec:
             return f"{KINDS[spec.kind].label}: {spec}"
-        own = next((s.main.text for s in find_sites(self.plan.backbone, self.plan.size) if s.name == site), "")
+        own = next((s.main.text for s in find_sites(self.plan) if s.name == site), "")
         return f"Published: {own}"
 
 
@@ -76,7 +76,7 @@ def _sites(shown: Sequence[View]) -> tuple[str, str]:
 
 def viewed_sites(plan: Plan) -> list[Site]:
     """Return the sites whose maps can be looked at: those of the trunk that can change, else all that leave a map."""
-    sites = [site for site in find_sites(plan.backbone, plan.size) if site.role != "aux"]
+    sites = [site for site in find_sites(plan) if site.role != "aux"]
     open_ = [site for site in sites if site.role == "trunk" and not site.locked]
     if not (open_ or sites):
         raise SiteError(f"{plan.backbone} shrinks its map at no site, so there is none to look behind.")

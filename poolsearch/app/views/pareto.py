@@ -114,7 +114,7 @@ def trial(home: SweepFolder, row: TrialRow, rows: Sequence[TrialRow], objectives
 def _sites(plan: Plan) -> str:
     """Return what stands at each site of the trunk and the head as a table. Raises PoolsearchError."""
     lines = ["| site | pooling |", "| --- | --- |"]
-    for site in find_sites(plan.backbone, plan.size):
+    for site in find_sites(plan):
         if site.role in ("trunk", "head"):
             spec = plan.spec(site.name)
             words = f"**{KINDS[spec.kind].label}** `{spec}`" if spec else f"`{site.main.text}`"

@@ -29,7 +29,7 @@ def python_file(plan: str) -> str:
 def config_file(plan: Plan) -> str:
     """Return a sweep's TOML: at each changed site what is published or what stands there may stand."""
     spaces = {}
-    for site in find_sites(plan.backbone, plan.size):
+    for site in find_sites(plan):
         spec, own = plan.spec(site.name), site.published
         if spec is not None and own is not None:
             kinds = tuple(dict.fromkeys((own.kind, spec.kind)))

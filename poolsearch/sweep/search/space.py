@@ -66,7 +66,7 @@ class Space:
     def params_of(self, plan: Plan) -> dict[str, str | int] | None:
         """Return the parameters that make this Plan, or None when the space doesn't hold it."""
         params: dict[str, str | int] = {}
-        stands = {site.name: site.published for site in find_sites(plan.backbone, plan.size)}
+        stands = {site.name: site.published for site in find_sites(plan)}
         for name, choices, specs in self.sites:
             spec = plan.spec(name) or stands[name]
             if spec not in specs:
@@ -98,7 +98,7 @@ def space_of(config: SweepConfig) -> Space:
     """Return the space of a config. Raises PoolsearchError before any work when a word in it can't be."""
     published = backbones.published(config.backbone)
     datasets.check_room(config.data, config.clutter)
-    sites = find_sites(published.backbone, published.size)
+    sites = find_sites(published)
     names = [site.name for site in sites if not site.locked]
     for name in config.space.sites:
         if name not in names:
