@@ -97,7 +97,7 @@ def recorded(name: str, size: tuple[int, int, int]) -> Counter[str]:
     """Return the same of the members of all sites."""
     found: Counter[str] = Counter()
     for site in find_sites(name, size):
-        if not site.still and site.role != "aux":
+        if not site.keeps_size and site.role != "aux":
             found["collapse" if max(site.after) == 1 or site.role == "head" else "kernel"] += len(site.members)
     return found
 
@@ -228,7 +228,7 @@ def usable(name: str, size: tuple[int, int, int]) -> list[tuple[int, int, int]]:
 
 def speeds(name: str, size: tuple[int, int, int], sites: tuple[Site, ...]) -> dict[str, float]:
     """Return the CPU milliseconds of a changed setting (median of 5) and of a committed Plan."""
-    strides = [site for site in sites if site.role == "trunk" and not site.locked and not site.still]
+    strides = [site for site in sites if site.role == "trunk" and not site.locked and not site.keeps_size]
     if not strides:
         return {}
     times, rows = [], []

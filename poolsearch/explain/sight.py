@@ -57,7 +57,7 @@ def _along(spec: PoolSpec, sizes: tuple[int, ...]) -> list[list[range]]:
     for axis, (size, out, dilation) in enumerate(zip(sizes, outputs, win.dilation, strict=True)):
         field = seen_through(spec, Field(), sizes, axis)
         first, length, step = int(field.low), int(field.pixels), int(field.jump)
-        # what ceil mode hangs over is not seen; what a filter behind the window mirrors is
+        # what ceil mode reads past the border is not seen; what a filter behind the window mirrors is
         last = size + (win.padding[axis][1] if kind.sees == "window" else length)
         found.append([range(i * step + first, min(i * step + first + length, last), dilation) for i in range(out)])
     return found

@@ -27,7 +27,7 @@ class Standing:
     spec: str
     before: tuple[int, int]
     after: tuple[int, int]
-    still: bool = False
+    keeps_size: bool = False
 
 
 Standings = Sequence[tuple[Standing | None, Standing | None]]

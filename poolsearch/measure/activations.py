@@ -18,7 +18,7 @@ from poolsearch.records.network import Array, Histogram, Site
 from poolsearch.surgery import Replay, rebuild, replayed
 from poolsearch.surgery.edits import Rewrite
 from poolsearch.surgery.rewriting import child_name
-from poolsearch.surgery.trace import Call
+from poolsearch.surgery.trace import SizedCall
 
 
 def feature_maps(plan: Plan | str, image: Array, site: str, seed: int = 0, trained: Path | None = None) -> Array:
@@ -45,7 +45,7 @@ def feature_maps(plan: Plan | str, image: Array, site: str, seed: int = 0, train
 def maps_behind(model: nn.Module, replay: Replay, site: Site, image: Tensor) -> Tensor:
     """Return the (C, H, W) maps that leave a site of a Plan's network for an image of (C, H, W).
 
-    Behind a strided convolution these are the maps behind its activation, with a pooling that hangs there.
+    Behind a strided convolution these are the maps behind its activation, with a pooling attached there.
     """
     call = replay.network.trace.calls[site.main.call]
     changes = [edit for edit in replay.edits if isinstance(edit, Rewrite) and edit.path == call.path]
@@ -60,7 +60,7 @@ def maps_behind(model: nn.Module, replay: Replay, site: Site, image: Tensor) -> 
     else:
         earlier = sum(edit.function == call.op and edit.ordinal < call.ordinal for edit in changes)
         kept = _at_call(model, image, call, call.ordinal - earlier)
-    return _as_maps(kept[0][0], call.lay)
+    return _as_maps(kept[0][0], call.spatial_axes)
 
 
 def _as_maps(result: Tensor, lay: tuple[int, int] | None) -> Tensor:
@@ -75,7 +75,7 @@ def _at_module(model: nn.Module, image: Tensor, path: str, before: bool = False)
     """Return what leaves a module, or what enters it, each time that it runs."""
     module, kept = model.get_submodule(path), list[Tensor]()
 
-    # registered after the rebuild's own hooks, so that a hung pooling has already been applied
+    # registered after the rebuild's own hooks, so that an attached pooling has already been applied
     if before:
         hook = module.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].detach().clone()))
     else:
@@ -88,7 +88,7 @@ def _at_module(model: nn.Module, image: Tensor, path: str, before: bool = False)
     return kept
 
 
-def _at_call(model: nn.Module, image: Tensor, call: Call, ordinal: int) -> list[Tensor]:
+def _at_call(model: nn.Module, image: Tensor, call: SizedCall, ordinal: int) -> list[Tensor]:
     """Return the result of one function call, found by its module, that module's visit, and its turn in there."""
     watch = _Watch(model.get_submodule(call.path), call.op, call.visit, ordinal)
     hooks = []

@@ -26,7 +26,7 @@ from poolsearch.surgery import replayed
 from poolsearch.surgery.edits import learned_numbers
 from poolsearch.surgery.layout import ATTENTION
 from poolsearch.surgery.sites import published_spec
-from poolsearch.surgery.trace import Call, Trace
+from poolsearch.surgery.trace import SizedCall, Trace
 
 _FLOAT32 = 4  # bytes
 
@@ -98,7 +98,7 @@ def homes(sites: Sequence[Site]) -> dict[str, str]:
     return {member.path: site.name for site in sites for member in site.members}
 
 
-def _words(call: Call, trace: Trace) -> str:
+def _words(call: SizedCall, trace: Trace) -> str:
     """Return what a layer does: `conv k3 s2 p1`, `max k3 s2 p1`, `norm`, `relu`."""
     if call.spec:
         return str(call.spec)
@@ -108,7 +108,7 @@ def _words(call: Call, trace: Trace) -> str:
     return _WORDS.get(call.op, call.op)
 
 
-def _unnamed(call: Call) -> str:
+def _unnamed(call: SizedCall) -> str:
     """Return what a layer does whose window no kind of pooling has: `fixed filter k5 s2 p2`, `lp_pool2d k2 s2`."""
     assert call.window is not None
     win = call.window
@@ -117,7 +117,7 @@ def _unnamed(call: Call) -> str:
     return f"{'fixed filter' if call.op == 'conv2d' else call.op} {numbers}"
 
 
-def _work(call: Call, trace: Trace, sources: list[Shape], shape: Shape, learned: int) -> Work:
+def _work(call: SizedCall, trace: Trace, sources: list[Shape], shape: Shape, learned: int) -> Work:
     source = sources[0]
     if call.op in ("conv2d", "linear"):
         return Work(prod(shape) * prod(call.weight[1:]))
@@ -137,7 +137,7 @@ def _work(call: Call, trace: Trace, sources: list[Shape], shape: Shape, learned:
     return work(spec, source[1:], (*shape[1:], 1, 1)[:3], learned)
 
 
-def _moved(call: Call, shapes: tuple[Shape, ...], shape: Shape, learned: int) -> tuple[int, int]:
+def _moved(call: SizedCall, shapes: tuple[Shape, ...], shape: Shape, learned: int) -> tuple[int, int]:
     """Return the bytes that a layer reads (maps, weights, running statistics) and writes."""
     if (call.shares and not call.inplace) or call.op in _IDLE:
         return 0, 0
@@ -227,7 +227,7 @@ def before_head(rows: Sequence[LayerRow]) -> Sequence[LayerRow]:
 def aligned(plan_a: Plan, plan_b: Plan) -> tuple[LayerPair, ...]:
     """Return the layers of two Plans of one backbone side by side, in the order they run, matched by module path.
 
-    A pooling that only one of them hangs beside a layer has no partner. Raises PlanError for two backbones.
+    A pooling that only one of them attaches to a layer has no partner. Raises PlanError for two backbones.
     """
     if plan_a.backbone != plan_b.backbone:
         raise PlanError(

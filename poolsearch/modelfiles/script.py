@@ -25,7 +25,7 @@ from poolsearch.networks.declared import Declared
 from poolsearch.plan import Plan, PoolSpec
 from poolsearch.plan.kinds import KINDS
 from poolsearch.surgery.checking import Replay, replayed
-from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap
+from poolsearch.surgery.edits import Attach, Edit, Restride, Rewrite, Swap
 from poolsearch.surgery.network import Network
 from poolsearch.surgery.rebuild import CHILD, PoolAfter, PoolBefore, rebuild
 from poolsearch.surgery.rewriting import Pooled, rewrite
@@ -164,20 +164,24 @@ def _lines(model: nn.Module, plan: Plan, edit: Edit, pieces: _Pieces) -> list[st
     if isinstance(edit, Swap):
         parent, _, name = edit.path.rpartition(".")
         place, made = _place(model, edit.path), _module(edit.spec, edit.channels, pieces)
-        last = ", True" if edit.last else ""
-        made = f"{pieces.use_object(Pooled)}({made}, {edit.flat}{last})" if edit.flat or edit.last else made
+        last = ", True" if edit.channels_last else ""
+        made = (
+            f"{pieces.use_object(Pooled)}({made}, {edit.flattened}{last})"
+            if edit.flattened or edit.channels_last
+            else made
+        )
         if "get_submodule" in place:  # no name of Python's
             return [f'setattr({_place(model, parent)}, "{name}", {made})']
         return [f"{place} = {made}"]
     if isinstance(edit, Rewrite):
-        last = ", True" if edit.last else ""
-        made = f"{pieces.use_object(Pooled)}({_module(edit.spec, edit.channels, pieces)}, {edit.flat}{last})"
+        last = ", True" if edit.channels_last else ""
+        made = f"{pieces.use_object(Pooled)}({_module(edit.spec, edit.channels, pieces)}, {edit.flattened}{last})"
         return [f'calls.setdefault("{edit.path}", {{}})["{edit.function}", {edit.ordinal}] = {made}']
     if isinstance(edit, Restride):
         conv = _place(model, edit.path)
         pointwise = pieces.use(rebuild.__module__, "_make_pointwise") if edit.pointwise else ""
         return [f"{conv}.stride = {edit.stride}", *([f"{pointwise}({conv})"] if pointwise else [])]
-    if isinstance(edit, Hang):
+    if isinstance(edit, Attach):
         place, made = _place(model, edit.path), _module(edit.spec, edit.channels, pieces)
         hook, method = (PoolAfter, "forward_hook") if edit.side == "after" else (PoolBefore, "forward_pre_hook")
         register = f"{place}.register_{method}({pieces.use_object(hook)}())"
@@ -188,7 +192,7 @@ def _lines(model: nn.Module, plan: Plan, edit: Edit, pieces: _Pieces) -> list[st
     # a new kind of edit gets its lines above, its functions and classes cut out by pieces.use_object
     raise SiteError(
         f"Site '{edit.site}' of {plan.backbone} is changed by a {type(edit).__name__}, which can't be written as "
-        "Python yet. Possible: another pooling, another stride, a pooling hung beside a layer."
+        "Python yet. Possible: another pooling, another stride, a pooling attached to a layer."
     )
 
 

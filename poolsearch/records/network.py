@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Member:
-    """One reduction of a site: a pooling, or a strided convolution, and where a pooling may hang behind it."""
+    """One reduction of a site: a pooling, or a strided convolution, and where a pooling may be attached behind it."""
 
     path: str
     form: Literal["pooling", "convolution", "function"]
@@ -54,7 +54,7 @@ class Site:
     after: tuple[int, int]
     locked: str = ""  # why nothing else can stand here, in words
     behind: Behind | None = None  # of a head
-    still: bool = False  # a pooling that keeps the map's size: its kind can change, its stride can't
+    keeps_size: bool = False  # a pooling that keeps the map's size: its kind can change, its stride can't
 
     @property
     def main(self) -> Member:

@@ -10,10 +10,10 @@ from poolsearch.errors import SiteError
 from poolsearch.plan import Plan, as_plan
 from poolsearch.plan.windows import Field
 from poolsearch.records.network import Site
-from poolsearch.surgery.edits import Edit, Hang, canonical, edited, edits
+from poolsearch.surgery.edits import Attach, Edit, canonical, edited, edits
 from poolsearch.surgery.network import Network, open_network
 from poolsearch.surgery.replay import Shape, fields, sizes
-from poolsearch.surgery.trace import Call, Trace
+from poolsearch.surgery.trace import SizedCall, Trace
 from poolsearch.surgery.wider import Widen
 
 
@@ -90,7 +90,7 @@ def _untrainable(plan: Plan) -> str:
     return ""
 
 
-def _place(call: Call) -> tuple[str, str, int, int]:
+def _place(call: SizedCall) -> tuple[str, str, int, int]:
     return call.path, call.op, call.visit, call.ordinal
 
 
@@ -100,7 +100,7 @@ def _elsewhere(edit: Edit, trace: Trace, places: dict[tuple[str, str, int, int],
     def now(index: int) -> int:
         return places[_place(trace.calls[index])] if index >= 0 else index
 
-    if isinstance(edit, Hang):
+    if isinstance(edit, Attach):
         return replace(edit, call=now(edit.call), only=edit.only and tuple(map(now, edit.only)))
     if isinstance(edit, Widen):
         return replace(edit, call=now(edit.call), head=now(edit.head))

@@ -29,7 +29,7 @@ from poolsearch.plan.kinds import KINDS, adaptive, heads, wide, windowed
 from poolsearch.plan.windows import spread
 from poolsearch.records.network import Member, Site
 from poolsearch.surgery.network import Network
-from poolsearch.surgery.trace import Call, Trace
+from poolsearch.surgery.trace import SizedCall, Trace
 from poolsearch.surgery.wider import Widen, widened, wider
 
 
@@ -37,7 +37,7 @@ from poolsearch.surgery.wider import Widen, widened, wider
 class Swap:
     """Another pooling in the place of a pooling module.
 
-    `flat` where that module left vectors, not maps; `last` where the channels of what it took come last.
+    `flattened` where that module left vectors, not maps; `channels_last` where it took maps of (N, H, W, C).
     """
 
     site: str
@@ -45,8 +45,8 @@ class Swap:
     call: int
     spec: PoolSpec
     channels: int
-    flat: bool = False
-    last: bool = False
+    flattened: bool = False
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Rewrite:
     call: int
     spec: PoolSpec
     channels: int
-    flat: bool = False
-    last: bool = False
+    flattened: bool = False
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Restride:
 
 
 @dataclass(frozen=True)
-class Hang:
-    """A pooling hung behind or before a module, by a hook: the module and its keys stay."""
+class Attach:
+    """A pooling attached behind or before a module, by a hook: the module and its keys stay."""
 
     site: str
     path: str
@@ -88,7 +88,7 @@ class Hang:
     channels: int
 
 
-Edit = Swap | Rewrite | Restride | Hang | Widen
+Edit = Swap | Rewrite | Restride | Attach | Widen
 
 
 def canonical(plan: Plan, network: Network) -> Plan:
@@ -150,7 +150,7 @@ def check_kind(site: Site, spec: PoolSpec, backbone: str) -> None:
             f"The layers behind site '{site.name}' of {backbone} expect {own.option('size'):g}x{own.option('size'):g}, "
             f"got size={spec.option('size'):g}. Nearest: '{spec.kind} size={own.option('size'):g}'."
         )
-    if site.still and max(spread(spec.stride, 2, 1)) > 1:
+    if site.keeps_size and max(spread(spec.stride, 2, 1)) > 1:
         raise SiteError(
             f"Site '{site.name}' of {backbone} keeps the size of its map; its stride stays 1, got '{spec}'. "
             "Change its kind or kernel instead."
@@ -216,10 +216,10 @@ def _member_edits(site: Site, member: Member, spec: PoolSpec, trace: Trace) -> I
     last = trace.calls[call.inputs[0]].channels_last
     pooling = replace(spec, placement="after")
     if member.form == "pooling":
-        return [Swap(site.name, member.path, member.call, pooling, member.channels, call.lay is None, last)]
+        return [Swap(site.name, member.path, member.call, pooling, member.channels, call.spatial_axes is None, last)]
     if member.form == "function":
         place = (call.path, call.op, call.ordinal, member.call)
-        return [Rewrite(site.name, *place, pooling, member.channels, call.lay is None, last)]
+        return [Rewrite(site.name, *place, pooling, member.channels, call.spatial_axes is None, last)]
     stride = spread(spec.stride, 2, 1)
     if KINDS[spec.kind].convolution == "dense":
         return [Restride(site.name, member.path, member.call, (stride[0], stride[1]))]
@@ -227,10 +227,10 @@ def _member_edits(site: Site, member: Member, spec: PoolSpec, trace: Trace) -> I
     dense = Restride(site.name, member.path, member.call, (1, 1), spec.placement == "hybrid" and not pointwise)
     if spec.placement == "after" and member.anchor and member.activation is not None:
         side, path = member.anchor
-        return [dense, Hang(site.name, path, side, member.activation, None, pooling, member.channels)]
+        return [dense, Attach(site.name, path, side, member.activation, None, pooling, member.channels)]
     if spec.placement == "after" and not pointwise:
-        return [dense, Hang(site.name, member.path, "after", member.call, None, pooling, member.channels)]
-    return [dense, Hang(site.name, member.path, "before", -1, (member.call,), pooling, member.entering)]
+        return [dense, Attach(site.name, member.path, "after", member.call, None, pooling, member.channels)]
+    return [dense, Attach(site.name, member.path, "before", -1, (member.call,), pooling, member.entering)]
 
 
 def edited(trace: Trace, changes: tuple[Edit, ...]) -> Trace:
@@ -254,8 +254,8 @@ def edited(trace: Trace, changes: tuple[Edit, ...]) -> Trace:
             after = now(change.call) if users is None else trace.calls[users[0]].inputs[0]
             path = f"{change.path}.pooling" if change.path else "pooling"
             behind = trace.calls[after]
-            new = Call(
-                "pool", path, (after,), behind.shape, True, spec=change.spec, site=change.site, law="window",
+            new = SizedCall(
+                "pool", path, (after,), behind.shape, True, spec=change.spec, site=change.site, size_rule="window",
                 map=behind.map,
             )  # fmt: skip
             trace = trace.insert(after, new, users)
@@ -274,8 +274,8 @@ def _swapped(trace: Trace, index: int, change: Swap | Rewrite) -> Trace:
         idle = replace(
             trace.calls[before],
             op="identity",
-            law="same",
-            follows=source,
+            size_rule="same",
+            size_from=source,
             map=trace.calls[source].map,
             shares=True,
             freed=0,
@@ -283,14 +283,25 @@ def _swapped(trace: Trace, index: int, change: Swap | Rewrite) -> Trace:
         trace = trace.change(before, **idle.__dict__)
     path = old.path if isinstance(change, Swap) else f"{old.path}.pooling".lstrip(".")
     kept = isinstance(change, Rewrite)  # a function's module has weights of its own, which stay
-    new = Call(
-        "pool", path, old.inputs, old.shape, leaf=True, spec=change.spec, site=change.site, law="window", map=old.map,
-        lay=old.lay, parameters=old.parameters * kept, buffer_bytes=old.buffer_bytes * kept, freed=old.freed,
-    )  # fmt: skip
+    new = SizedCall(
+        "pool",
+        path,
+        old.inputs,
+        old.shape,
+        leaf=True,
+        spec=change.spec,
+        site=change.site,
+        parameters=old.parameters * kept,
+        buffer_bytes=old.buffer_bytes * kept,
+        freed=old.freed,
+        size_rule="window",
+        map=old.map,
+        spatial_axes=old.spatial_axes,
+    )
     return trace.change(index, **new.__dict__)
 
 
-def _restrided(call: Call, change: Restride) -> dict[str, object]:
+def _restrided(call: SizedCall, change: Restride) -> dict[str, object]:
     win = call.window
     assert win is not None
     if not change.pointwise:
@@ -300,7 +311,7 @@ def _restrided(call: Call, change: Restride) -> dict[str, object]:
     kernel_numbers = call.weight[2] * call.weight[3]
     return {
         "window": replace(win, kernel=ones, stride=ones, padding=((0, 0), (0, 0)), dilation=ones),
-        "law": "window",
+        "size_rule": "window",
         "weight": (*call.weight[:2], 1, 1),
         "parameters": call.parameters - call.weight[0] * call.weight[1] * (kernel_numbers - 1),
         "site": change.site,

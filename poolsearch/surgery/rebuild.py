@@ -12,13 +12,13 @@ from poolsearch import pooling
 from poolsearch.errors import SiteError, shortened
 from poolsearch.plan import Plan
 from poolsearch.surgery.checking import replayed
-from poolsearch.surgery.edits import Edit, Hang, Restride, Rewrite, Swap
+from poolsearch.surgery.edits import Attach, Edit, Restride, Rewrite, Swap
 from poolsearch.surgery.fitting import put_in
 from poolsearch.surgery.rewriting import Patches, Pooled, rewrite
 from poolsearch.surgery.wider import Widen
 from poolsearch.torch_private import pads_nothing
 
-CHILD = "pooling"  # name under which a hung pooling is a child of its module
+CHILD = "pooling"  # name under which an attached pooling is a child of its module
 
 
 class PoolAfter:
@@ -69,7 +69,7 @@ def _edited(model: nn.Module, changes: tuple[Edit, ...]) -> nn.Module:
     calls: dict[str, Patches] = {}
     for edit in changes:
         if isinstance(edit, Rewrite):
-            pooling_ = Pooled(pooling.build(edit.spec, edit.channels), edit.flat, edit.last)
+            pooling_ = Pooled(pooling.build(edit.spec, edit.channels), edit.flattened, edit.channels_last)
             calls.setdefault(edit.path, {})[edit.function, edit.ordinal] = pooling_
         else:
             _apply(model, edit)
@@ -78,11 +78,15 @@ def _edited(model: nn.Module, changes: tuple[Edit, ...]) -> nn.Module:
     return model
 
 
-def _apply(model: nn.Module, edit: Swap | Restride | Hang | Widen) -> None:
+def _apply(model: nn.Module, edit: Swap | Restride | Attach | Widen) -> None:
     if isinstance(edit, Swap):
         parent, _, name = edit.path.rpartition(".")
         new = pooling.build(edit.spec, edit.channels)
-        setattr(model.get_submodule(parent), name, Pooled(new, edit.flat, edit.last) if edit.flat or edit.last else new)
+        setattr(
+            model.get_submodule(parent),
+            name,
+            Pooled(new, edit.flattened, edit.channels_last) if edit.flattened or edit.channels_last else new,
+        )
     elif isinstance(edit, Restride):
         conv = model.get_submodule(edit.path)
         assert isinstance(conv, nn.Conv2d)
@@ -92,7 +96,7 @@ def _apply(model: nn.Module, edit: Swap | Restride | Hang | Widen) -> None:
     elif isinstance(edit, Widen):
         _make_wider(model.get_submodule(edit.path), edit.channels, edit.blocks)
     else:
-        _hang(model.get_submodule(edit.path), edit)
+        _attach(model.get_submodule(edit.path), edit)
 
 
 def _make_pointwise(conv: nn.Conv2d) -> None:
@@ -114,7 +118,7 @@ def _make_wider(linear: nn.Module, channels: int, blocks: tuple[int, ...]) -> No
     linear.in_features = linear.weight.shape[1]
 
 
-def _hang(module: nn.Module, edit: Hang) -> None:
+def _attach(module: nn.Module, edit: Attach) -> None:
     module.add_module(CHILD, pooling.build(edit.spec, edit.channels))
     if edit.side == "after":
         module.register_forward_hook(PoolAfter())

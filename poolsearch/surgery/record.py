@@ -20,9 +20,9 @@ from poolsearch import memory
 from poolsearch.errors import PoolsearchError, SiteError
 from poolsearch.networks.source import Source
 from poolsearch.plan.windows import Window
-from poolsearch.surgery.layout import laid
+from poolsearch.surgery.layout import propagate
 from poolsearch.surgery.standins import STANDINS, pair
-from poolsearch.surgery.trace import Call, Trace
+from poolsearch.surgery.trace import Call, SizedCall, Trace
 from poolsearch.torch_private import saved_buffers, storage_id
 
 LARGER = 96  # pixels: enough that no map of a backbone made for small pictures shrinks to 1x1
@@ -123,7 +123,7 @@ def _no_volumes(name: str, reason: str) -> str:
 
 def record_calls(
     model: nn.Module, size: tuple[int, int, int], device: str = "meta", standins: bool = True
-) -> tuple[tuple[Call, ...], tuple[int, ...]]:
+) -> tuple[tuple[SizedCall, ...], tuple[int, ...]]:
     """Return the calls of one forward pass for an input of (channels, height, width), and which are the outputs."""
     x = torch.empty(1, *size, device=device) if device == "meta" else torch.rand(1, *size)
     recorder = _Recorder(model, x, standins and device == "meta")
@@ -139,7 +139,7 @@ def record_calls(
             hook.remove()
     outputs = tuple(recorder.where[id(t)] for t in tensors_in(out) if id(t) in recorder.where)
     calls = [replace(call, freed=recorder.freed.get(index, 0)) for index, call in enumerate(recorder.calls)]
-    return laid(tuple(calls)), outputs
+    return propagate(calls), outputs
 
 
 class _Recorder(TorchFunctionMode):

@@ -7,7 +7,7 @@ from math import inf, prod
 from poolsearch.errors import SiteError, WindowError
 from poolsearch.plan.windows import Field, pooled_size, seen_through
 from poolsearch.surgery.layout import ATTENTION
-from poolsearch.surgery.trace import Call, Trace
+from poolsearch.surgery.trace import SizedCall, Trace
 
 Shape = tuple[int, ...]
 Map = tuple[int, int]
@@ -35,7 +35,7 @@ def sizes(trace: Trace, size: tuple[int, int, int]) -> list[Shape]:
     return shapes
 
 
-def _map(call: Call, maps: list[Map], trace: Trace) -> Map:
+def _map(call: SizedCall, maps: list[Map], trace: Trace) -> Map:
     """Return height and width of a call's result."""
     x = maps[call.inputs[0]]
     if call.spec is not None:
@@ -44,19 +44,19 @@ def _map(call: Call, maps: list[Map], trace: Trace) -> Map:
         except WindowError as error:
             raise SiteError(f"Site '{call.site}': {error}") from None
         return height, width
-    if call.law == "same":
-        return maps[call.follows]
-    if call.law == "fixed":
+    if call.size_rule == "same":
+        return maps[call.size_from]
+    if call.size_rule == "fixed":
         return call.target[0], call.target[1]
-    if call.law == "window":
+    if call.size_rule == "window":
         return _windowed(call, x, trace)
     before = trace.calls[call.inputs[0]].map
-    if call.law == "ceil":
+    if call.size_rule == "ceil":
         assert call.window is not None
         found = tuple(-(-n // s) for n, s in zip(x, call.window.stride, strict=True))
-    elif call.law == "grow":
+    elif call.size_rule == "grow":
         found = tuple(n + begin + end for n, (begin, end) in zip(x, call.grow, strict=True))
-    elif call.law == "step":
+    elif call.size_rule == "step":
         step = max(call.dims, default=1)
         pairs = zip(x, call.map, before, strict=True)
         found = tuple(-(-n // step) if now != was else n for n, now, was in pairs)
@@ -68,7 +68,7 @@ def _map(call: Call, maps: list[Map], trace: Trace) -> Map:
     return found[0], found[1]
 
 
-def _windowed(call: Call, x: Map, trace: Trace) -> Map:
+def _windowed(call: SizedCall, x: Map, trace: Trace) -> Map:
     assert call.window is not None
     out = call.window.output(x)
     if min(out) < 1:
@@ -79,17 +79,17 @@ def _windowed(call: Call, x: Map, trace: Trace) -> Map:
     return out[0], out[1]
 
 
-def _shape(call: Call, found: Map) -> Shape:
+def _shape(call: SizedCall, found: Map) -> Shape:
     """Return the recorded shape with height and width as they are now."""
     shape = list(call.shape)
-    if call.lay:
-        shape[call.lay[0]], shape[call.lay[1]] = found
-    elif call.flat is not None:
-        shape[call.flat] = shape[call.flat] // prod(call.map) * prod(found)
+    if call.spatial_axes:
+        shape[call.spatial_axes[0]], shape[call.spatial_axes[1]] = found
+    elif call.flattened_axis is not None:
+        shape[call.flattened_axis] = shape[call.flattened_axis] // prod(call.map) * prod(found)
     return tuple(shape)
 
 
-def _must_fit(call: Call, x: Shape, trace: Trace) -> None:
+def _must_fit(call: SizedCall, x: Shape, trace: Trace) -> None:
     if x[-1] != call.weight[1]:
         raise SiteError(
             f"{_place(call, trace)} is fully connected and takes exactly {call.weight[1]} numbers, "
@@ -97,15 +97,15 @@ def _must_fit(call: Call, x: Shape, trace: Trace) -> None:
         )
 
 
-def _must_meet(call: Call, found: Map, maps: list[Map], trace: Trace) -> None:
+def _must_meet(call: SizedCall, found: Map, maps: list[Map], trace: Trace) -> None:
     """Refuse a sum or concatenation of maps of different size, and one with a tensor of fixed size."""
     branches = [maps[i] for i in call.inputs if i not in call.gates] if len(call.inputs) > 1 else []
     if len(set(branches)) > 1:
         got = " and ".join(sorted({f"{height}x{width}" for height, width in branches}))
         raise SiteError(f"The branches that meet at {_place(call, trace)} are {got} pixels; they must be equal.")
-    if found != call.map and call.lay and not call.window and call.op not in ("batch_norm", "prelu"):
+    if found != call.map and call.spatial_axes and not call.window and call.op not in ("batch_norm", "prelu"):
         for shape in call.outside:
-            fixed = len(shape) >= -call.lay[0] and (shape[call.lay[0]], shape[call.lay[1]])
+            fixed = len(shape) >= -call.spatial_axes[0] and (shape[call.spatial_axes[0]], shape[call.spatial_axes[1]])
             if fixed == call.map and fixed != (1, 1):
                 raise SiteError(
                     f"{_place(call, trace)} adds a tensor of {fixed[0]}x{fixed[1]} pixels, "
@@ -113,7 +113,7 @@ def _must_meet(call: Call, found: Map, maps: list[Map], trace: Trace) -> None:
                 )
 
 
-def _place(call: Call, trace: Trace) -> str:
+def _place(call: SizedCall, trace: Trace) -> str:
     return f"Layer {call.path} of {trace.backbone}" if call.path else trace.backbone
 
 
@@ -135,22 +135,24 @@ def fields(trace: Trace, shapes: list[Shape]) -> list[Field]:
     return seen
 
 
-def _through(call: Call, field: Field, x: Shape, trace: Trace) -> Field:
+def _through(call: SizedCall, field: Field, x: Shape, trace: Trace) -> Field:
     if call.spec is not None:
         return seen_through(call.spec, field, x[2:])
     if call.window is not None:
         win = call.window
         return field.through(win.kernel[0], win.stride[0], win.padding[0][0], win.dilation[0])
-    if call.law == "fixed" and call.target != (1, 1):  # bins of about n / target pixels
+    if call.size_rule == "fixed" and call.target != (1, 1):  # bins of about n / target pixels
         return field.through(-(-x[2] // call.target[0]), max(1, x[2] // call.target[0]))
-    mixed = call.op in ATTENTION or call.flat is None  # tokens see what their pixels saw, until they attend to others
-    if call.law == "fixed" or (call.lay is None and call.map != (1, 1) and mixed):
+    mixed = (
+        call.op in ATTENTION or call.flattened_axis is None
+    )  # tokens see what their pixels saw, until they attend to others
+    if call.size_rule == "fixed" or (call.spatial_axes is None and call.map != (1, 1) and mixed):
         return Field(inf, -inf, inf)
-    if call.law == "grow":
+    if call.size_rule == "grow":
         return field.through(1, 1, call.grow[0][0])
-    if call.law == "step":
+    if call.size_rule == "step":
         return field.through(1, max(call.dims, default=1))
-    if call.law == "ratio":
+    if call.size_rule == "ratio":
         before = trace.calls[call.inputs[0]].map
         return Field(field.jump * before[0] / call.map[0], field.low, field.high)
     return field

@@ -21,18 +21,18 @@ Patches = dict[tuple[str, int], nn.Module]  # (function, how often it was called
 class Pooled(nn.Module):
     """Return the pooled map as the call in whose place it stands left it: a vector (N, C), or the channels last.
 
-    `last` says that the map which enters has its channels last, (N, H, W, C).
+    `channels_last` says that the map which enters is (N, H, W, C).
     """
 
-    def __init__(self, pooling: nn.Module, flat: bool, last: bool = False) -> None:
+    def __init__(self, pooling: nn.Module, flattened: bool, channels_last: bool = False) -> None:
         super().__init__()
-        self.pooling, self.flat, self.last = pooling, flat, last
+        self.pooling, self.flattened, self.channels_last = pooling, flattened, channels_last
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pooling(x.permute(0, 3, 1, 2) if self.last else x)
-        if self.flat:
+        y: Tensor = self.pooling(x.permute(0, 3, 1, 2) if self.channels_last else x)
+        if self.flattened:
             return y.flatten(1)
-        return y.permute(0, 2, 3, 1) if self.last else y
+        return y.permute(0, 2, 3, 1) if self.channels_last else y
 
 
 def rewrite(model: nn.Module, path: str, patches: Patches) -> nn.Module:

@@ -19,7 +19,7 @@ from poolsearch.plan.kinds import KINDS, by_class, by_function
 from poolsearch.plan.windows import Window
 from poolsearch.records.network import Behind, Member, Site
 from poolsearch.surgery.replay import Shape, sizes
-from poolsearch.surgery.trace import Call, Trace
+from poolsearch.surgery.trace import SizedCall, Trace
 
 _ACTIVATIONS = {"relu", "relu_", "relu6", "hardtanh", "silu", "hardswish", "gelu", "leaky_relu", "elu", "prelu", "mish"}
 _NORMS = {"batch_norm", "group_norm", "layer_norm", "instance_norm"}
@@ -78,10 +78,10 @@ def _groups(trace: Trace, training: bool = False) -> list[tuple[Role, list[int]]
     for index, call in enumerate(trace.calls):
         if not call.inputs:
             continue
-        crop = call.law == "grow" or (call.law == "window" and not call.reduces)
-        if call.law == "same" or crop:  # a map that only lost or got a border is on the same level
-            levels.union(index, call.follows if call.law == "same" else call.inputs[0])
-        if call.law == "same" and len(call.inputs) > 1:
+        crop = call.size_rule == "grow" or (call.size_rule == "window" and not call.reduces)
+        if call.size_rule == "same" or crop:  # a map that only lost or got a border is on the same level
+            levels.union(index, call.size_from if call.size_rule == "same" else call.inputs[0])
+        if call.size_rule == "same" and len(call.inputs) > 1:
             for other in call.inputs:
                 if other not in call.gates:
                     levels.union(index, other)
@@ -90,12 +90,12 @@ def _groups(trace: Trace, training: bool = False) -> list[tuple[Role, list[int]]
     grouped: dict[tuple[object, ...], list[int]] = {}
     roles: dict[tuple[object, ...], Role] = {}
     for index, call in enumerate(trace.calls):
-        still = call.op in _POOLINGS and call.law == "same" and call.window is not None
+        still = call.op in _POOLINGS and call.size_rule == "same" and call.window is not None
         if not (call.reduces or still) or trace.calls[call.inputs[0]].map == (1, 1):
             continue
         role: Role = "gate"
         if index in trunk:
-            role = "head" if call.law == "fixed" else "trunk"
+            role = "head" if call.size_rule == "fixed" else "trunk"
         elif index in aux:
             role = "aux"
         alone = still or role in ("gate", "aux")
@@ -145,7 +145,7 @@ def _names(trace: Trace, groups: list[tuple[Role, list[int]]]) -> list[str]:
     return names
 
 
-def _own_name(call: Call, others: list[list[str]], lone: bool) -> str:
+def _own_name(call: SizedCall, others: list[list[str]], lone: bool) -> str:
     """Return the first part of the module's path that belongs to no other site and is a word; "" when there is none."""
     mine = call.path.split(".")
     for depth, part in enumerate(mine, start=1):
@@ -167,8 +167,10 @@ def _site(
     source = _entering(trace, main)
     before, after = shapes[source], shapes[main.call]
     entering = trace.calls[source]
-    into = (before[entering.lay[0]], before[entering.lay[1]]) if entering.lay else entering.map
-    out = (after[call.lay[0]], after[call.lay[1]]) if call.lay else (1, 1)
+    into = (
+        (before[entering.spatial_axes[0]], before[entering.spatial_axes[1]]) if entering.spatial_axes else entering.map
+    )
+    out = (after[call.spatial_axes[0]], after[call.spatial_axes[1]]) if call.spatial_axes else (1, 1)
     still = role == "trunk" and not call.reduces
     behind = _behind(trace, users, main.call, call.channels) if role == "head" and len(group) == 1 else None
     locked = _locked(role, call, members, trace)
@@ -178,7 +180,7 @@ def _site(
 def _behind(trace: Trace, users: dict[int, list[int]], index: int, channels: int) -> Behind | None:
     """Return the fully connected layer that alone takes a head's result; None where anything else stands between."""
     head = trace.calls[index]
-    if head.lay not in (None, (-2, -1)) or head.shape[:2] != (1, channels):
+    if head.spatial_axes not in (None, (-2, -1)) or head.shape[:2] != (1, channels):
         return None
     while True:
         after = users.get(index, [])
@@ -196,13 +198,13 @@ def _behind(trace: Trace, users: dict[int, list[int]], index: int, channels: int
     return Behind(call.path, index, prod(head.map), index in trace.outputs[:1])
 
 
-def _locked(role: Role, call: Call, members: list[Member], trace: Trace) -> str:
+def _locked(role: Role, call: SizedCall, members: list[Member], trace: Trace) -> str:
     """Return why nothing else can stand at a site, in words; "" where something can."""
     if role == "gate":
         return "it squeezes a map into a gate that scales the trunk; no pixel of the trunk is lost there"
     if role == "aux":
         return "it belongs to an auxiliary head, which only training uses"
-    if call.law == "step":
+    if call.size_rule == "step":
         return "it takes every n-th pixel by indexing"
     if any(member.spec is None for member in members):
         return f"no kind of pooling says what its {call.op} does"
@@ -231,16 +233,16 @@ def _member(trace: Trace, users: dict[int, list[int]], index: int) -> Member:
     return Member(path, form, text, spec, index, entering, call.channels)
 
 
-def published_spec(call: Call, trace: Trace | None = None) -> PoolSpec | None:
+def published_spec(call: SizedCall, trace: Trace | None = None) -> PoolSpec | None:
     """Return what a recorded reduction is as a PoolSpec, or None where no kind says it."""
-    if call.law == "fixed":
+    if call.size_rule == "fixed":
         return _collapse(call.op, call.target)
     if call.window is None:
         return None
     pads, fixed = None, ""
     if call.op == "conv2d" and not call.learned:
         pads, fixed = _padded_before(call, trace), by_class(call.type)
-    return _windowed(call.op, call.law == "ceil", call.window, call.counted, call.learned, fixed, pads)
+    return _windowed(call.op, call.size_rule == "ceil", call.window, call.counted, call.learned, fixed, pads)
 
 
 @lru_cache(maxsize=1024)
@@ -285,7 +287,7 @@ def _entering(trace: Trace, member: Member) -> int:
     return before.inputs[0] if pads else source
 
 
-def _padded_before(call: Call, trace: Trace | None) -> tuple[tuple[int, int], ...] | None:
+def _padded_before(call: SizedCall, trace: Trace | None) -> tuple[tuple[int, int], ...] | None:
     """Return what a pad in the same module added before a call."""
     if trace is None:
         return None
@@ -310,7 +312,7 @@ def _activation(trace: Trace, users: dict[int, list[int]], index: int) -> int | 
 def _anchor(
     trace: Trace, users: dict[int, list[int]], activation: int
 ) -> tuple[Literal["after", "before"], str] | None:
-    """Return the module at which a pooling can hang behind an activation, without touching any forward."""
+    """Return the module at which a pooling can be attached behind an activation, without touching any forward."""
 
     def alone(index: int) -> bool:
         call = trace.calls[index]

@@ -10,14 +10,14 @@ from poolsearch.plan import PoolSpec
 from poolsearch.plan.windows import Window
 
 # How the height and width of a call's result follow from its first input's:
-# same: they are those of call `follows`; window: a kernel's arithmetic; ceil: the input divided by the stride, rounded
-# up; fixed: `target`, whatever comes in; grow: pixels added or cut off; step: every n-th; ratio: as when recorded
-Law = Literal["input", "same", "window", "ceil", "fixed", "grow", "step", "ratio"]
+# same: they are those of call `size_from`; window: a kernel's arithmetic; ceil: the input divided by the stride,
+# rounded up; fixed: `target`, whatever comes in; grow: pixels added or cut off; step: every n-th; ratio: as recorded
+SizeRule = Literal["input", "same", "window", "ceil", "fixed", "grow", "step", "ratio"]
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a torch function on the way from the input to the output."""
+    """One call of a torch function on the way from the input to the output, as it was recorded."""
 
     op: str  # the function's name: conv2d, max_pool2d, relu, add, ...; "pool" for a pooling put in by a Plan
     path: str  # the module that made the call; "" is the network itself
@@ -44,18 +44,23 @@ class Call:
     inplace: bool = False
     spec: PoolSpec | None = None  # of an op "pool"
     site: str = ""  # name of the site it belongs to
-    # what layout.py finds out
-    law: Law = "input"
-    follows: int = 0
+
+
+@dataclass(frozen=True)
+class SizedCall(Call):
+    """A call with the rule of its sizes, which `layout.propagate` finds: how its map follows from those before it."""
+
+    size_rule: SizeRule = "input"
+    size_from: int = 0  # the call whose map leads
     map: tuple[int, int] = (1, 1)  # height and width when recorded, also where the shape does not show them
-    lay: tuple[int, int] | None = (-2, -1)  # axes of height and width; None where there are none
-    flat: int | None = None  # axis whose length goes with height times width
+    spatial_axes: tuple[int, int] | None = (-2, -1)  # axes of height and width; None where there are none
+    flattened_axis: int | None = None  # axis whose length goes with height times width
     gates: tuple[int, ...] = ()  # inputs that only scale or shift a map as a whole
 
     @property
     def channels_last(self) -> bool:
         """Return whether the result is a map of (1, H, W, C)."""
-        return len(self.shape) == 4 and self.lay == (-3, -2)
+        return len(self.shape) == 4 and self.spatial_axes == (-3, -2)
 
     @property
     def channels(self) -> int:
@@ -66,16 +71,16 @@ class Call:
     def reduces(self) -> bool:
         """Return whether the call shrinks a map: by a stride, a step, or a collapse to a fixed size."""
         if self.op == "pool" or self.window is not None:
-            return self.law in ("window", "ceil") and self.window is not None and max(self.window.stride) > 1
-        return self.law in ("fixed", "step")
+            return self.size_rule in ("window", "ceil") and self.window is not None and max(self.window.stride) > 1
+        return self.size_rule in ("fixed", "step")
 
 
-def _rewired(call: Call, source: Callable[[int], int]) -> Call:
+def _rewired(call: SizedCall, source: Callable[[int], int]) -> SizedCall:
     """Return the call with other places for what it takes: dataclasses.replace takes four times as long."""
-    new = object.__new__(Call)
+    new = object.__new__(SizedCall)
     new.__dict__.update(call.__dict__)
     new.__dict__["inputs"] = tuple([source(place) for place in call.inputs])
-    new.__dict__["follows"] = source(call.follows)
+    new.__dict__["size_from"] = source(call.size_from)
     if call.gates:
         new.__dict__["gates"] = tuple([source(place) for place in call.gates])
     return new
@@ -86,7 +91,7 @@ class Trace:
     """The calls of one backbone; call 0 is the input, `outputs` are what it returns."""
 
     backbone: str
-    calls: tuple[Call, ...]
+    calls: tuple[SizedCall, ...]
     outputs: tuple[int, ...] = ()
     idle: bool = False  # some layers with weights did not run: heads for training only
     parameters: int = 0  # numbers of the network that no call above accounts for
@@ -106,7 +111,7 @@ class Trace:
             index = self.calls[index].inputs[0]
         return index
 
-    def insert(self, after: int, new: Call, only: tuple[int, ...] | None = None) -> Trace:
+    def insert(self, after: int, new: SizedCall, only: tuple[int, ...] | None = None) -> Trace:
         """Return the trace with a call behind call `after`, taken by all its users (or only by those named)."""
 
         def moved(index: int) -> int:
@@ -115,7 +120,7 @@ class Trace:
         calls = list(self.calls[: after + 1])
         held = self.home(after)
         until = moved(self.calls[held].freed) if only is None else max(only) + 2
-        calls.append(replace(new, inputs=(after,), follows=after, freed=until))
+        calls.append(replace(new, inputs=(after,), size_from=after, freed=until))
         for index, call in enumerate(self.calls[after + 1 :], start=after + 1):
             rewired = only is None or index in only
 

@@ -72,8 +72,8 @@ def wider(trace: Trace, head: int, linear: int, change: Widen) -> Trace:
             shape = (1, change.channels * numbers // area, *call.shape[2:])
             trace = trace.change(index, shape=shape)
         else:
-            trace = trace.change(index, shape=(1, change.channels * numbers), lay=None, flat=None)
+            trace = trace.change(index, shape=(1, change.channels * numbers), spatial_axes=None, flattened_axis=None)
         index = call.inputs[0]
     rows, columns = old.weight[0], change.channels * numbers
     parameters = old.parameters + rows * (columns - old.weight[1])
-    return trace.change(linear, weight=(rows, columns), parameters=parameters, lay=None, flat=None)
+    return trace.change(linear, weight=(rows, columns), parameters=parameters, spatial_axes=None, flattened_axis=None)

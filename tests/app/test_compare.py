@@ -137,7 +137,7 @@ def test_unchanged_poolings_that_keep_the_size_are_left_out():
     standings = compare.standings(one), compare.standings(two)
     sites = compare.matched(*standings)
     ((shown, inputs),) = compare.rows_of_boxes((Plan.parse(one), Plan.parse(two)), standings, sites)
-    assert [a.name for a, _ in shown if a.still] == ["pool2"]
+    assert [a.name for a, _ in shown if a.keeps_size] == ["pool2"]
     assert inputs == ("3x96x96",)
 
 

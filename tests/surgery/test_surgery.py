@@ -327,7 +327,7 @@ def test_the_stand_in_of_a_pooling_has_the_size_that_torch_gives(name):
 )
 def test_sites_have_names_that_people_use_and_gates_are_no_trunk(name, trunk, gates):
     sites = find_sites(name)
-    assert [site.name for site in sites if site.role == "trunk" and not site.still] == trunk
+    assert [site.name for site in sites if site.role == "trunk" and not site.keeps_size] == trunk
     squeezes = [site for site in sites if site.role == "gate"]
     assert len(squeezes) == gates
     assert all(site.locked for site in squeezes)
@@ -337,7 +337,7 @@ def test_sites_have_names_that_people_use_and_gates_are_no_trunk(name, trunk, ga
 def test_branches_that_concatenate_are_one_site_with_members_of_every_form():
     site = next(site for site in find_sites("inception_v3") if site.name == "Mixed_6a")
     assert sorted(member.form for member in site.members) == ["convolution", "convolution", "function"]
-    still = [site for site in find_sites("inception_v3") if site.still]
+    still = [site for site in find_sites("inception_v3") if site.keeps_size]
     assert len(still) == 9  # a pooling of stride 1 in each of nine blocks
     assert {str(site.published) for site in still[:3]} == {"avg k3 s1 p1"}
 

@@ -77,7 +77,7 @@ def _figures(name: str) -> str:
 def _site_pills(sites: Sequence[Site]) -> Site:
     """Return the site that is chosen; a link may name it."""
     names = [site.name for site in sites]
-    first = next((site.name for site in sites if site.form == "pooling" and not site.still), names[0])
+    first = next((site.name for site in sites if site.form == "pooling" and not site.keeps_size), names[0])
     chosen = pick("Site", names, "site", first if len(names) <= FEW else names[0], _forget)
     return next(site for site in sites if site.name == chosen)
 
@@ -165,7 +165,7 @@ def _site_settings(name: str, plan: Plan, site: Site) -> None:
     if "kernel" in takes:
         row("Kernel", "kernel", [2, 3, 4, 5], fixed)
     if "stride" in takes:
-        row("Stride", "stride", [1] if site.still else [1, 2, 3, 4], site.still)
+        row("Stride", "stride", [1] if site.keeps_size else [1, 2, 3, 4], site.keeps_size)
     if "padding" in takes:
         row("Padding", "padding", [0, 1, 2], fixed)
     if site.form == "convolution" and KINDS[spec.kind].convolution != "dense":

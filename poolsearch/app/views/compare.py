@@ -77,11 +77,13 @@ def standings(plan: str) -> tuple[Standing, ...]:
     around: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
     for call, result in zip(trace.calls[1:], shapes[1:], strict=True):
         name, entering = call.site or home.get(call.path or "forward", ""), trace.calls[call.inputs[0]]
-        if not name or not entering.lay:
+        if not name or not entering.spatial_axes:
             continue
         source = shapes[call.inputs[0]]
-        before = around[name][0] if name in around else (source[entering.lay[0]], source[entering.lay[1]])
-        after = (result[call.lay[0]], result[call.lay[1]]) if call.lay else (1, 1)
+        before = (
+            around[name][0] if name in around else (source[entering.spatial_axes[0]], source[entering.spatial_axes[1]])
+        )
+        after = (result[call.spatial_axes[0]], result[call.spatial_axes[1]]) if call.spatial_axes else (1, 1)
         shrinks = call.site or call.window is not None or call.reduces  # not what its module does afterwards
         around[name] = before, after if shrinks or name not in around else around[name][1]
     return tuple(
@@ -89,7 +91,7 @@ def standings(plan: str) -> tuple[Standing, ...]:
             site.name,
             str(parsed.spec(site.name) or site.main.text),
             *around.get(site.name, (site.before, site.after)),
-            site.still,
+            site.keeps_size,
         )
         for site in sites
         if site.role in ("trunk", "head")
@@ -171,10 +173,10 @@ def rows_of_boxes(
     """
     inputs = [shape(plan.size) for plan in plans]
     if sites:
-        shown = [(a, b) for a, b in sites if not a.still or a.spec != b.spec]
+        shown = [(a, b) for a, b in sites if not a.keeps_size or a.spec != b.spec]
         same = inputs[0] == inputs[1]
         return [(shown, (inputs[0],) if same else (f"A {inputs[0]}", f"B {inputs[1]}"))]
-    a, b = ([site for site in side if not site.still] for side in standings)
+    a, b = ([site for site in side if not site.keeps_size] for side in standings)
     return [([(s, None) for s in a], (f"A {inputs[0]}",)), ([(None, s) for s in b], (f"B {inputs[1]}",))]
 
 

@@ -104,7 +104,7 @@ def space_of(config: SweepConfig) -> Space:
         if name not in names:
             raise ConfigError(unknown("site", name, names, where="[space]"))
     open_sites = [
-        s for s in sites if not s.locked and ((s.role == "trunk" and not s.still) or s.name in config.space.sites)
+        s for s in sites if not s.locked and ((s.role == "trunk" and not s.keeps_size) or s.name in config.space.sites)
     ]
     chosen = tuple((site.name, *_choices(site, config)) for site in open_sites)
     space = Space(published, chosen)
@@ -118,7 +118,7 @@ def _choices(site: Site, config: SweepConfig) -> tuple[tuple[Choice, ...], tuple
     here = config.space.sites.get(site.name, SiteSpace())
     kinds = here.kinds or (config.space.kinds if site.role == "trunk" else possible_kinds(site))
     kernels = here.kernel or config.space.kernel
-    strides = (1,) if site.still else here.stride or config.space.stride
+    strides = (1,) if site.keeps_size else here.stride or config.space.stride
     wrong = next((kind for kind in kinds if kind not in possible_kinds(site)), None)
     if wrong:
         possible = ", ".join(possible_kinds(site))

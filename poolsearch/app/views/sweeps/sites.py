@@ -25,7 +25,7 @@ def site_lines(sites: Sequence[Site]) -> list[dict[str, Any]]:
     return [
         {
             "site": site.name,
-            "role": f"{site.role}, stride 1" if site.still else site.role,
+            "role": f"{site.role}, stride 1" if site.keeps_size else site.role,
             "published": site.main.text,
             "size": f"{_size(site.before)} → {_size(site.after)}",
             "kinds": [],
