@@ -99,8 +99,8 @@ def explained(error: BaseException) -> str:
         return "Something that was given is nested too deeply to be read."
     if isinstance(error, MemoryError):
         return "There is not enough memory for this."
-    words = shortened(str(error).strip().split("\n")[0], 300)
-    return f"This failed in a way that was not foreseen ({type(error).__name__}: {words}). {TRACEBACK}=1 shows where."
+    message = shortened(str(error).strip().split("\n")[0], 300)
+    return f"This failed in a way that was not foreseen ({type(error).__name__}: {message}). {TRACEBACK}=1 shows where."
 
 
 def unknown(what: str, got: str, possible: Iterable[str], where: str = "", meant: str = "", most: int = 0) -> str:
@@ -109,14 +109,14 @@ def unknown(what: str, got: str, possible: Iterable[str], where: str = "", meant
     `meant` is the nearest where it is known better than by its letters. Of more than `most` legal words so many are
     named, the nearest; 0 names all.
     """
-    words, got, where = list(possible), shortened(got), shortened(where)
-    near = [meant] if meant else difflib.get_close_matches(got.lower(), words, n=1, cutoff=0.5)
+    known, got, where = list(possible), shortened(got), shortened(where)
+    near = [meant] if meant else difflib.get_close_matches(got.lower(), known, n=1, cutoff=0.5)
     guess = f" Did you mean '{near[0]}'?" if near else ""
     place = f" in '{where}'" if where else ""
-    if most and len(words) > most:
-        nearest = dict.fromkeys([*near, *difflib.get_close_matches(got.lower(), words, n=most, cutoff=0)])
-        return f"Unknown {what} '{got}'{place}.{guess} Nearest of {len(words)}: {', '.join([*nearest][:most])}."
-    return f"Unknown {what} '{got}'{place}.{guess} Possible: {', '.join(words) or 'none'}."
+    if most and len(known) > most:
+        nearest = dict.fromkeys([*near, *difflib.get_close_matches(got.lower(), known, n=most, cutoff=0)])
+        return f"Unknown {what} '{got}'{place}.{guess} Nearest of {len(known)}: {', '.join([*nearest][:most])}."
+    return f"Unknown {what} '{got}'{place}.{guess} Possible: {', '.join(known) or 'none'}."
 
 
 def kind_of(thing: object) -> str:

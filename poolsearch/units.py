@@ -59,10 +59,10 @@ def left_in_words(seconds: float) -> str:
 def of_budget(status: SweepStatus) -> str:
     """Return how much of its budget a sweep has used: "12 of 24 trials, 1 failed", "12 trials, 50 s of 5 min"."""
     open_end = status.minutes and status.trials >= TRIALS_MOST
-    words = f"{status.ended} trials" if open_end else f"{status.ended} of {status.trials} trials"
-    words += f", {duration(status.elapsed_s)} of {duration(60 * status.minutes)}" if status.minutes else ""
-    words += f", {status.failed} failed" if status.failed else ""
-    return f"{words}, {status.cancelled} cancelled" if status.cancelled else words
+    text = f"{status.ended} trials" if open_end else f"{status.ended} of {status.trials} trials"
+    text += f", {duration(status.elapsed_s)} of {duration(60 * status.minutes)}" if status.minutes else ""
+    text += f", {status.failed} failed" if status.failed else ""
+    return f"{text}, {status.cancelled} cancelled" if status.cancelled else text
 
 
 def shape(values: Sequence[int]) -> str:

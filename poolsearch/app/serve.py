@@ -88,12 +88,12 @@ def serve(host: str = "127.0.0.1", port: int = 8501, allow_remote: bool = False,
     hosts = names(host, allow_remote, allowed)
     found = free_port(host, port)
     address = url(host, found, allowed)
-    said = f"The app is on {address}." if found == port else f"Port {port} is in use; the app is on {address}."
+    message = f"The app is on {address}." if found == port else f"Port {port} is in use; the app is on {address}."
     with _running(command(host, found, hosts), environment_of(os.environ, allow_remote)) as process:
         while process.poll() is None and not answers(host, found):
             time.sleep(0.1)
         if process.poll() is None:
-            print(said, flush=True)
+            print(message, flush=True)
         code = process.wait()
     return code if code >= 0 else 128 - code
 
@@ -110,7 +110,7 @@ def answers(host: str, port: int) -> bool:
 
 
 @contextmanager
-def _running(words: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _running(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run the app; it ends when this process is told to, by Ctrl-C or otherwise, and says nothing about it.
 
     It has a process group of its own, so that Ctrl-C reaches this process only.
@@ -120,7 +120,7 @@ def _running(words: Sequence[str], environment: Mapping[str, str]) -> Iterator[s
         raise SystemExit(128 + number)
 
     before = {number: signal.signal(number, end) for number in processes.signals("INT", "TERM", "HUP")}
-    process = subprocess.Popen(words, env=environment, **processes.OWN_GROUP)
+    process = subprocess.Popen(arguments, env=environment, **processes.OWN_GROUP)
     try:
         yield process
     finally:

@@ -53,10 +53,10 @@ class Uploads:
         session, file = found.groups()
         coming = _length(scope)
         if self.held(session, file) + self.under_way[session] + coming > self.budget:
-            words = f"A session may keep {self.budget // 1_000_000} MB of uploads. Forget some, or reload the page.\n"
+            message = f"A session may keep {self.budget // 1_000_000} MB of uploads. Forget some, or reload the page.\n"
             head = [(b"content-type", b"text/plain"), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 413, "headers": head})
-            await send({"type": "http.response.body", "body": words.encode()})
+            await send({"type": "http.response.body", "body": message.encode()})
             return
         self.under_way[session] += coming
         try:
@@ -75,5 +75,5 @@ class Uploads:
 
 
 def _length(scope: Message) -> int:
-    said = dict(scope["headers"]).get(b"content-length", b"")
-    return int(said) if said.isdigit() else _UNSAID
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    return int(declared) if declared.isdigit() else _UNSAID

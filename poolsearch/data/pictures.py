@@ -131,15 +131,15 @@ def _opened_png(data: bytes) -> tuple[ImageFile.ImageFile, list[str]]:
     still, frames = _png_still(data)
     image = PngImageFile(BytesIO(still))
     _check_size(image.size)
-    said, depth, clear = _first_of(frames), data[24], image.info.get("transparency")
+    notes, depth, clear = _first_of(frames), data[24], image.info.get("transparency")
     if depth == 16:
-        said.append("Of 16 bits a value the upper 8 are kept.")
+        notes.append("Of 16 bits a value the upper 8 are kept.")
     if clear is not None and image.mode == "L":  # a value of 1, 2, 4 or 8 bits; Pillow scales the pixels only
         image.info["transparency"] = clear * (255 // (2**depth - 1))
     if clear is not None and image.mode == "RGB" and depth == 16:  # Pillow has cut the pixels before it compares
         del image.info["transparency"]
-        said.append("Its transparent colour is drawn as any other.")
-    return image, said
+        notes.append("Its transparent colour is drawn as any other.")
+    return image, notes
 
 
 def _first_of(frames: int) -> list[str]:

@@ -49,11 +49,11 @@ def compare(picture: Array, spec: PoolSpec) -> tuple[Comparison, ...]:
 
 def _one(name: str, rule: Rule, picture: Array, spec: PoolSpec) -> Comparison:
     try:
-        theirs, words = rule(spec, sizes_of((picture.shape[0], picture.shape[1])))
+        theirs, explanation = rule(spec, sizes_of((picture.shape[0], picture.shape[1])))
         shown = stage(picture, theirs)
         windows = tuple(cell.window for cell in shown.cells)
         padded = padded_input(shown, counts_zeros="uncounted" in KINDS[theirs.kind].takes and theirs.counted)
-        return Comparison(name, words, shown.output, input=padded, padding=shown.padding, windows=windows)
+        return Comparison(name, explanation, shown.output, input=padded, padding=shown.padding, windows=windows)
     except PoolsearchError as error:
         return Comparison(name, "", None, refused=str(error))
 
@@ -131,8 +131,8 @@ def _onnx(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[PoolSpec, str]:
         "same-upper": " SAME_UPPER puts an odd pixel at the end.",
         "same-lower": " SAME_LOWER puts it at the start.",
     }
-    words = ends[spec.padding] if isinstance(spec.padding, str) else ""
-    return spec, f"MaxPool takes any amount at each end, and padding never wins.{words}"
+    explanation = ends[spec.padding] if isinstance(spec.padding, str) else ""
+    return spec, f"MaxPool takes any amount at each end, and padding never wins.{explanation}"
 
 
 def _tensorflow(spec: PoolSpec, sizes: tuple[int, ...]) -> tuple[PoolSpec, str]:

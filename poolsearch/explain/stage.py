@@ -1,6 +1,6 @@
 """One pooling on one small picture, cell by cell: what "Pooling by hand" shows. Every number is the operator's own.
 
-Each output cell is told as arithmetic over pixels. Where a kind is no plain mean, maximum or root, the weights are
+Each output cell is explained as arithmetic over pixels. Where a kind is no plain mean, maximum or root, the weights are
 the operator's own gradient: for kinds that are linear, or linear in pieces, output = Σ weight · pixel holds exactly.
 Which of them a kind is stands in its record.
 Learned kinds stand as they start, with the weights of seed 0.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from poolsearch.explain.sight import Sight, sights, sizes_of
 from poolsearch.plan import PoolSpec
-from poolsearch.plan.kinds import KINDS, Told
+from poolsearch.plan.kinds import KINDS, Explainer
 from poolsearch.plan.windows import Window, window
 from poolsearch.pooling import pool
 from poolsearch.records.explain import Cell, Stage, Term
@@ -39,20 +39,20 @@ def stage(picture: Array, spec: PoolSpec, backward: bool = False) -> Stage:
     usual = "zeros" if kind.multiplies == "weights" else "neutral" if kind.zeros_add_nothing else kind.border
     border = spec.border or usual
     places = [(row, column) for row in range(y.shape[0]) for column in range(y.shape[1])]
-    told = _Cells(spec, x, y, border, len(seen))
+    made = _Cells(spec, x, y, border, len(seen))
     pairs = zip(places, seen, strict=True)
-    cells = tuple(told.cell(n, place, sight, backward) for n, (place, sight) in enumerate(pairs))
+    cells = tuple(made.cell(n, place, sight, backward) for n, (place, sight) in enumerate(pairs))
     values = np.concatenate([picture.ravel(), y.detach().numpy().ravel()])
     text = f"{spec} {backward} {picture.shape}"
     return Stage(
         input=_plain(x.detach()),
         output=_plain(y.detach()),
-        outside=told.outside(win),
+        outside=made.outside(win),
         kernel=win.kernel,
         dilation=win.dilation,
         padding=win.padding,
-        name=kind.told[0].picks,
-        number=told.number,
+        name=kind.explainers[0].picks,
+        number=made.number,
         range=(min(0.0, float(values.min())), max(1.0, float(values.max()))),
         captions=_captions(spec, picture.shape, (y.shape[0], y.shape[1]), border, win, backward),
         cells=cells,
@@ -91,33 +91,33 @@ def _window(spec: PoolSpec, shape: tuple[int, int]) -> Window:
 
 
 class _Cells:
-    """The cells of one stage, each as its record has it told."""
+    """The cells of one stage, each explained as its kind's record says."""
 
     def __init__(self, spec: PoolSpec, x: Tensor, y: Tensor, border: str, cells: int) -> None:
         self.spec, self.x, self.y, self.border, self.cells = spec, x, y, border, cells
         self.picture: list[list[float]] = x.detach().tolist()
         self.height, self.width = len(self.picture), len(self.picture[0])
-        first = KINDS[spec.kind].told[0]
+        first = KINDS[spec.kind].explainers[0]
         self.number = spec.option(first.exponent) if first.form in ("root", "logexp") else None
 
-    def told(self, n: int) -> Told:
-        """Return how the n-th cell is told; heads that give several numbers a channel tell each in its own way."""
-        each = KINDS[self.spec.kind].told
+    def explainer(self, n: int) -> Explainer:
+        """Return what explains the n-th cell; heads that give several numbers a channel explain each in its own way."""
+        each = KINDS[self.spec.kind].explainers
         return each[n * len(each) // self.cells]
 
     def cell(self, n: int, place: tuple[int, int], sight: Sight, backward: bool) -> Cell:
         """Return how one output number comes about."""
         rows, columns = sight
-        told = self.told(n)
-        gradient = self.gradient(*place) if backward or told.terms == "gradient" else {}
-        terms = self.terms(told, sight, gradient)
+        explainer = self.explainer(n)
+        gradient = self.gradient(*place) if backward or explainer.terms == "gradient" else {}
+        terms = self.terms(explainer, sight, gradient)
         values = [term.value for term in terms]
         return Cell(
-            form=told.form,
+            form=explainer.form,
             window=(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start),
             terms=terms,
-            divisor=self.divisor(told, sight, len(terms)),
-            winner=_winner(told.picks, values) if told.form == "pick" else None,
+            divisor=self.divisor(explainer, sight, len(terms)),
+            winner=_winner(explainer.picks, values) if explainer.form == "pick" else None,
             gradient=tuple((r, c, g) for (r, c), g in gradient.items()) if backward else None,
         )
 
@@ -142,31 +142,31 @@ class _Cells:
             return Term(row, column, 0.0, None) if self.border == "zeros" else None
         return Term(r, c, round(self.picture[r][c], 6), None)
 
-    def terms(self, told: Told, sight: Sight, gradient: dict[tuple[int, int], float]) -> tuple[Term, ...]:
+    def terms(self, explainer: Explainer, sight: Sight, gradient: dict[tuple[int, int], float]) -> tuple[Term, ...]:
         """Return the pixels of one cell's arithmetic, with their weights where it weighs them."""
         rows, columns = sight
-        if told.terms == "gradient":
-            weighted = told.form == "weighted"
+        if explainer.terms == "gradient":
+            weighted = explainer.form == "weighted"
             return tuple(
                 Term(r, c, round(self.picture[r][c], 6), g if weighted else None) for (r, c), g in gradient.items()
             )
         seen = [term for r in rows for c in columns if (term := self.pixel(r, c)) is not None]
-        if told.form == "copy":
+        if explainer.form == "copy":
             return tuple(seen[:1])
-        if told.terms == "window":
+        if explainer.terms == "window":
             return tuple(seen)
         values = torch.tensor([term.value for term in seen])
-        if told.terms == "softmax":
-            weights = torch.softmax(values * self.spec.option(told.exponent), 0)
+        if explainer.terms == "softmax":
+            weights = torch.softmax(values * self.spec.option(explainer.exponent), 0)
         else:  # the chance of each pixel, which is its weight in the mean of the draws
             weights = values.clamp_min(0) / values.clamp_min(0).sum().clamp_min(1e-12)
         pairs = zip(seen, weights.tolist(), strict=True)
         return tuple(Term(t.row, t.column, t.value, round(weight, 6)) for t, weight in pairs)
 
-    def divisor(self, told: Told, sight: Sight, seen: int) -> float:
+    def divisor(self, explainer: Explainer, sight: Sight, seen: int) -> float:
         """Return what a mean divides by: its pixels, with the padding when it counts, never ceil's overhang."""
         spec, kind = self.spec, KINDS[self.spec.kind]
-        if told.form not in ("mean", "root", "logexp", "deviation") or not told.divides:
+        if explainer.form not in ("mean", "root", "logexp", "deviation") or not explainer.divides:
             return 1.0
         if kind.option("divisor") and spec.option("divisor"):
             return spec.option("divisor")

@@ -20,7 +20,7 @@ _LETTER = 8.5  # pixels of a bold letter
 
 
 @dataclass(frozen=True)
-class Standing:
+class SiteRow:
     """What stands at one site of one variant, and the height and width of the maps around it, in pixels."""
 
     name: str
@@ -30,7 +30,7 @@ class Standing:
     keeps_size: bool = False
 
 
-Standings = Sequence[tuple[Standing | None, Standing | None]]
+SitePairs = Sequence[tuple[SiteRow | None, SiteRow | None]]
 
 
 # ---------------------------------------------------------------------------------------------- growth of the field
@@ -124,10 +124,10 @@ def _input_lines(figure: go.Figure, names: tuple[str, str], sides: tuple[int, in
     lines = [("input", sides[0], "grey")]
     if sides[0] != sides[1]:
         lines = [("input of A", sides[0], "a"), ("input of B", sides[1], "b")]
-    for words, side, colour in lines:
+    for text, side, colour in lines:
         figure.add_hline(y=side, line={"color": colours[colour], "width": 2, "dash": "dash"}, layer="above")
         figure.add_annotation(
-            text=f"{words}, {side} px", x=0, xref="paper", xanchor="left", xshift=6,
+            text=f"{text}, {side} px", x=0, xref="paper", xanchor="left", xshift=6,
             y=log10(side), yanchor="bottom", showarrow=False, font={"size": FONT},
         )  # fmt: skip
 
@@ -161,19 +161,19 @@ _BOX = "border-radius:0.4rem;padding:0.35rem 0.5rem;line-height:1.35;max-width:1
 _ROW = "display:flex;gap:0.5rem 0.2rem;align-items:stretch;overflow-x:auto;font-size:0.82rem"
 
 
-def changed_sites(sites: Standings) -> list[str]:
+def changed_sites(sites: SitePairs) -> list[str]:
     """Return the names of the sites at which A and B have something different."""
     return [a.name for a, b in sites if a and b and a.spec != b.spec]
 
 
-def site_row(sites: Standings, inputs: tuple[str, ...], dark: bool = False) -> str:
+def sites_html(sites: SitePairs, inputs: tuple[str, ...], dark: bool = False) -> str:
     """Return a row of boxes from the input to the head as HTML; where A and B differ, both stand there in colour."""
     colours = palette(dark)
     line = len(sites) < _ONE_LINE
     room = "flex:1 1 auto" if line else "min-width:7rem"
     border = f"{room};border:1px solid {colours['grey']}80"
     both = f"{room};border:2px solid;border-color:{colours['a']} {colours['b']} {colours['b']} {colours['a']}"
-    boxes = [_box("input", [escape(words) for words in inputs], border)]
+    boxes = [_box("input", [escape(text) for text in inputs], border)]
     for a, b in sites:
         one = a or b
         assert one is not None
@@ -190,15 +190,15 @@ def _box(name: str, lines: Sequence[str], style: str, changed: bool = False) -> 
     return f'<div style="{_BOX};{style}" class="{"changed" if changed else "kept"}"><b>{escape(name)}</b>{body}</div>'
 
 
-def _sizes(a: Standing | None, b: Standing | None, colours: dict[str, str]) -> str:
+def _sizes(a: SiteRow | None, b: SiteRow | None, colours: dict[str, str]) -> str:
     """Return the sizes of the maps in and out: once where both have the same, else in the colours of A and B."""
-    words = [(letter, f"{_side(s.before)} → {_side(s.after)}") for letter, s in (("a", a), ("b", b)) if s]
-    if len({text for _, text in words}) == 1:
-        return words[0][1]
-    return "<br>".join(_coloured(letter, text, colours) for letter, text in words)
+    texts = [(letter, f"{_side(s.before)} → {_side(s.after)}") for letter, s in (("a", a), ("b", b)) if s]
+    if len({text for _, text in texts}) == 1:
+        return texts[0][1]
+    return "<br>".join(_coloured(letter, text, colours) for letter, text in texts)
 
 
-def _specs(a: Standing | None, b: Standing | None, colours: dict[str, str]) -> list[str]:
+def _specs(a: SiteRow | None, b: SiteRow | None, colours: dict[str, str]) -> list[str]:
     if a and b and a.spec == b.spec:
         return [f'<span style="opacity:0.75">{escape(a.spec)}</span>']
     if a and b:

@@ -55,9 +55,9 @@ def blank(title: str, height: int, dark: bool) -> go.Figure:
     return figure
 
 
-def empty(figure: go.Figure, words: str) -> go.Figure:
+def empty(figure: go.Figure, message: str) -> go.Figure:
     """Return the figure without its axes, with the words that say why nothing is drawn."""
-    figure.add_annotation(text=words, showarrow=False, font={"size": 16}, xref="paper", yref="paper", x=0.5, y=0.5)
+    figure.add_annotation(text=message, showarrow=False, font={"size": 16}, xref="paper", yref="paper", x=0.5, y=0.5)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure

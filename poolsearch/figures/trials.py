@@ -89,7 +89,7 @@ def _plans(rows: Sequence[TrialRow], along: Axes) -> list[str]:
         f"trial {row.number}: {along[1].shown(along[1].of(row))}, {along[0].shown(along[0].of(row))}" for row in rows
     ]
     plans = ["<br>".join(str(row.plan).replace(": ", ";").split(";")) for row in rows]
-    return [f"{words}<br>{plan}" for words, plan in zip(figures, plans, strict=True)]
+    return [f"{caption}<br>{plan}" for caption, plan in zip(figures, plans, strict=True)]
 
 
 def _steps(figure: go.Figure, best: Sequence[TrialRow], along: Axes, colours: dict[str, str]) -> None:

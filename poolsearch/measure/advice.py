@@ -109,10 +109,10 @@ def _unfiltered(replay: Replay) -> list[str]:
             names.append(site.name)
     if not names:
         return []
-    said = f"{len(names)} sites drop" if len(names) > 1 else "1 site drops"
+    counted = f"{len(names)} sites drop" if len(names) > 1 else "1 site drops"
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
     return [
-        f"{said} pixels without a filter ({shown}): detail finer than the new grid folds over. A pooling that "
+        f"{counted} pixels without a filter ({shown}): detail finer than the new grid folds over. A pooling that "
         f"averages, such as blur or max-blur, keeps less of it."
     ]
 

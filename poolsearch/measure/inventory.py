@@ -169,7 +169,7 @@ def _pooling(
 
 def _of_weights(path: Path, contents: Contents, plan: Plan | None) -> Inventory | PoolsearchError:
     """Return what a checkpoint says: as the network it is of, where that is known, else by its keys alone."""
-    notes = list(contents.said)
+    notes = list(contents.notes)
     metadata = dict(contents.metadata)
     try:
         if plan is None and "plan" in metadata:
@@ -259,5 +259,5 @@ def _of_graph(path: Path, reply: dict[str, Any]) -> Inventory:
     ]
     return Inventory(
         path.name, "onnx", poolings=tuple(poolings), parameters=reply["parameters"], bytes=path.stat().st_size,
-        tensors=reply["tensors"], dtypes=tuple(sorted(reply["dtypes"].items())), notes=tuple(reply["said"]),
+        tensors=reply["tensors"], dtypes=tuple(sorted(reply["dtypes"].items())), notes=tuple(reply["notes"]),
     )  # fmt: skip

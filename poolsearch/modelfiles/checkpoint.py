@@ -42,8 +42,8 @@ def load(path: Path) -> Checkpoint:
     """Return the checkpoint in a file. Raises PoolsearchError when it is not one of ours."""
     try:
         with safe_open(path, framework="pt") as file:
-            words = file.metadata() or {}
+            metadata = file.metadata() or {}
             weights = {key: file.get_tensor(key) for key in file.keys()}
-        return Checkpoint(Plan.parse(words["plan"]), int(words["classes"]), weights)
+        return Checkpoint(Plan.parse(metadata["plan"]), int(metadata["classes"]), weights)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise PoolsearchError(f"'{path.name}' is no checkpoint of Poolsearch: {error}.") from None

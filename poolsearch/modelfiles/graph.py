@@ -59,7 +59,7 @@ def opened(path: Path, into: Path | None = None) -> dict[str, Any]:
         "parameters": sum(prod(tensor.dims) for tensor in tensors),
         "tensors": len(tensors),
         "dtypes": bytes_of,
-        "said": [f"Opset {opsets}.", *_files(tensors, elsewhere), *_passed_over(around)],
+        "notes": [f"Opset {opsets}.", *_files(tensors, elsewhere), *_passed_over(around)],
     }
 
 

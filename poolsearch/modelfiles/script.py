@@ -188,7 +188,7 @@ def _lines(model: nn.Module, plan: Plan, edit: Edit, pieces: _Pieces) -> list[st
         return [f'{place}.add_module("{CHILD}", {made})', register]
     if isinstance(edit, Widen):
         call = f"({_place(model, edit.path)}, {edit.channels}, {edit.blocks})"
-        return [f"# {edit.words()}", pieces.use(rebuild.__module__, "_make_wider") + call]
+        return [f"# {edit.sentence()}", pieces.use(rebuild.__module__, "_make_wider") + call]
     # a new kind of edit gets its lines above, its functions and classes cut out by pieces.use_object
     raise SiteError(
         f"Site '{edit.site}' of {plan.backbone} is changed by a {type(edit).__name__}, which can't be written as "

@@ -33,7 +33,7 @@ class Contents:
 
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]  # "float32", ...
-    said: tuple[str, ...] = ()  # what was taken off: a nesting, a prefix
+    notes: tuple[str, ...] = ()  # what was taken off: a nesting, a prefix
     metadata: tuple[tuple[str, str], ...] = ()  # of a safetensors file
     versions: tuple[tuple[str, int], ...] = ()  # of the modules that wrote a state_dict: they decide what may lack
 
@@ -95,7 +95,7 @@ def _contents(reply: dict[str, Any]) -> Contents:
     shapes = {key: tuple(shape) for key, (_, shape) in reply["tensors"].items()}
     dtypes = {key: dtype for key, (dtype, _) in reply["tensors"].items()}
     versions = tuple(reply["versions"].items())
-    return Contents(shapes, dtypes, tuple(reply["said"]), tuple(reply["metadata"].items()), versions)
+    return Contents(shapes, dtypes, tuple(reply["notes"]), tuple(reply["metadata"].items()), versions)
 
 
 def _state(tensors: Mapping[str, Tensor], versions: Sequence[tuple[str, int]]) -> dict[str, Tensor]:
@@ -114,10 +114,10 @@ def differences(network: nn.Module, contents: Contents) -> tuple[Difference, ...
 def hint(network: nn.Module, given: Mapping[str, Tensor] | Contents) -> str:
     """Return the sentence for weights that fit but for one word before every key (Lightning's "model."), else ""."""
     tensors = _on_meta(given) if isinstance(given, Contents) else given
-    words = {key.partition(".")[0] for key in tensors}
-    if len(words) != 1:
+    prefixes = {key.partition(".")[0] for key in tensors}
+    if len(prefixes) != 1:
         return ""
-    prefix = f"{words.pop()}."
+    prefix = f"{prefixes.pop()}."
     rest = {key.removeprefix(prefix): value for key, value in tensors.items()}
     if not all(rest) or put_in(network, rest):
         return ""

@@ -35,14 +35,14 @@ def opened(path: Path, into: Path | None) -> dict[str, Any]:
     """Return what is in a file of weights (and write it as safetensors into a folder). Raises WeightsError."""
     size = path.stat().st_size
     given, metadata = _safetensors(path) if path.suffix == ".safetensors" else (_pickled(path, size), {})
-    tensors, said, versions = _unwrapped(given)
+    tensors, notes, versions = _unwrapped(given)
     own, aliases = _checked(tensors, size)
     if into is not None:
         save_file({key: tensor.contiguous() for key, tensor in _apart(own).items()}, into / "weights.safetensors")
     return {
         "tensors": {key: [_name(tensors[key].dtype), list(tensors[key].shape)] for key in tensors},
         "aliases": aliases,
-        "said": said,
+        "notes": notes,
         "metadata": metadata,
         "versions": versions,
     }
@@ -95,7 +95,7 @@ def _check_zip(path: Path, size: int) -> None:
 
 def _unwrapped(given: Any) -> tuple[dict[str, Tensor], list[str], dict[str, int]]:
     """Return the tensors under their names, what was taken off, in words, and the versions of their modules."""
-    given, said = _innermost(given)
+    given, notes = _innermost(given)
     if isinstance(given, Tensor) or not isinstance(given, Mapping):
         raise WeightsError(f"holds one {_kind(given)}. A state_dict is needed: tensors under names.")
     if not given:
@@ -108,31 +108,31 @@ def _unwrapped(given: Any) -> tuple[dict[str, Tensor], list[str], dict[str, int]
     tensors, versions = dict(given), _versions(given)
     if "n_averaged" in tensors and all(key.startswith("module.") for key in tensors if key != "n_averaged"):
         del tensors["n_averaged"]
-        said.append("'n_averaged' left aside (AveragedModel counts its averages there).")
+        notes.append("'n_averaged' left aside (AveragedModel counts its averages there).")
     while prefix := next((p for p in PREFIXES if tensors and all(key.startswith(p) for key in tensors)), None):
-        said.append(f"'{prefix}' taken off every key ({PREFIXES[prefix]} puts it there).")
+        notes.append(f"'{prefix}' taken off every key ({PREFIXES[prefix]} puts it there).")
         tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
         versions = {
             f"{path}.".removeprefix(prefix).removesuffix("."): number
             for path, number in versions.items()
             if f"{path}.".startswith(prefix)
         }
-    return tensors, said, versions
+    return tensors, notes, versions
 
 
 def _innermost(given: Any) -> tuple[Any, list[str]]:
     """Return what lies in all nestings of training scripts, and their names in words."""
-    said: list[str] = []
+    notes: list[str] = []
     seen: set[int] = set()
     while isinstance(given, Mapping) and (inner := next((n for n in NESTINGS if _nests(given, n)), None)):
         if id(given) in seen:
             raise WeightsError(f"holds a '{inner}' that lies in itself.")
         seen.add(id(given))
         others = len(given) - 1
-        said.append(f"Taken from '{inner}'" + (f"; left aside: {others} other." if others else "."))
+        notes.append(f"Taken from '{inner}'" + (f"; left aside: {others} other." if others else "."))
         given = given[inner]
-    rest = len(said) - _NESTINGS_SAID
-    return given, said if rest <= 0 else [*said[:_NESTINGS_SAID], f"And from {rest} more nestings."]
+    rest = len(notes) - _NESTINGS_SAID
+    return given, notes if rest <= 0 else [*notes[:_NESTINGS_SAID], f"And from {rest} more nestings."]
 
 
 def _versions(given: Mapping[Any, Any]) -> dict[str, int]:

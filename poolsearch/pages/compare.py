@@ -11,13 +11,13 @@ a, b = plans = compare.both()
 texts = str(a), str(b)
 (rows_a, totals_a), (rows_b, totals_b) = (compare.rows_and_totals(text) for text in texts)
 pairs = compare.pairs_of(*texts)
-standings = compare.standings(texts[0]), compare.standings(texts[1])
-sites = compare.matched(*standings) if pairs else []
+site_rows = compare.site_rows(texts[0]), compare.site_rows(texts[1])
+sites = compare.matched(*site_rows) if pairs else []
 changed = compared.changed_sites(sites)
 dark = variants.dark()
 
-words = f"{len(changed)} of {len(sites)} sites differ" if pairs else "two backbones"
-variants.head("Compare", (words, "gray"), caption="A and B, for one image in float32")
+label = f"{len(changed)} of {len(sites)} sites differ" if pairs else "two backbones"
+variants.head("Compare", (label, "gray"), caption="A and B, for one image in float32")
 if note := compare.sizes_differ(a, b):
     st.warning(plain.as_text(note), icon=":material/aspect_ratio:")
 compare.draw_figures(totals_a, totals_b)
@@ -33,8 +33,8 @@ else:
     st.caption(f"{compare.reach(plans, (rows_a, rows_b))} Large marks are sites.")
 
 st.header("From the input to the head", anchor=False)
-for row, inputs in compare.rows_of_boxes(plans, standings, sites):
-    st.html(compared.site_row(row, inputs, dark))
+for row, inputs in compare.rows_of_boxes(plans, site_rows, sites):
+    st.html(compared.sites_html(row, inputs, dark))
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.header("Layer by layer", anchor=False, width="content")

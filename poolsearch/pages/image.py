@@ -17,10 +17,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
 
 columns = st.columns(3)
 with columns[0]:
-    picture, spectrum, words = image.input_look(scene, sides, view)
+    picture, spectrum, caption = image.input_look(scene, sides, view)
     st.badge("Input", color="gray")
     st.image(picture, width="stretch", alt="The picture that is pooled")
-    st.caption(words)
+    st.caption(caption)
 
 for column, side, look in zip(columns[1:], sides, looks, strict=True):
     with column:
@@ -34,7 +34,7 @@ for column, side, look in zip(columns[1:], sides, looks, strict=True):
         narrow = look.width < 100  # the words have room beside it in the narrowest column
         with st.container(horizontal=True, wrap=not narrow):
             st.image(look.output, width=look.width, alt=f"Output of pooling {side.letter} at its true size")
-            st.caption(look.words, width="stretch" if narrow else "content")
+            st.caption(look.caption, width="stretch" if narrow else "content")
 
 figure = image.figure(sides, looks, scene.shift, spectrum, variants.dark())
 variants.chart(figure, "curve", "Change of both outputs over the shift, or their spectra")

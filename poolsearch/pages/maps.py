@@ -21,7 +21,7 @@ scales = maps.scales(arrays, same_scale)
 for view, site, request, array, (low, high) in zip(shown, sites, requests, arrays, scales, strict=True):
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(view.letter, color=view.colour)
-        st.markdown(f"**{view.words(site)}**", width="content")
+        st.markdown(f"**{view.caption(site)}**", width="content")
         st.caption(maps.caption(array, low, high, view.weights, channel))
     sheet = maps.sheet(request, low, high, channel)
     st.image(sheet, width="stretch", alt=f"Feature maps of variant {view.letter} behind {site}")

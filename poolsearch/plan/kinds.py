@@ -45,7 +45,7 @@ Form = Literal["pick", "mean", "weighted", "root", "copy", "logexp", "deviation"
 
 
 @dataclass(frozen=True)
-class Told:
+class Explainer:
     """How "Pooling by hand" writes an output number as arithmetic over pixels.
 
     For a kind that is linear, or linear in pieces, output = Σ weight · pixel, with its own gradient for weights.
@@ -99,7 +99,7 @@ class Kind:
     # of a kind that takes a stride alone, its output before the stride drops values: the map as it is, or one linear
     # filter an axis, as wide as the stride asks
     dense: Literal["", "input", "axes"] = ""
-    told: tuple[Told, ...] = (Told("weighted", "gradient"),)  # one for each number a channel
+    explainers: tuple[Explainer, ...] = (Explainer("weighted", "gradient"),)  # one for each number a channel
     zeros_add_nothing: bool = False  # zeros in its padding are no terms of its sums
     outputs: str = ""  # what the numbers are, where a channel gives several
     shift_note: str = ""  # what the change under a shift would hide
@@ -128,9 +128,9 @@ _POWERS = Operations(1, 0, 2, 1)  # n against ε, n powers, n - 1 additions, / n
 _BOTH = Operations(1, -1, 1, 3)  # both, each times its share, their sum
 _ADAPTIVE_AVG = tuple(f"adaptive_avg_pool{axes}d" for axes in (1, 2, 3))
 _ADAPTIVE_MAX = tuple(f"adaptive_max_pool{axes}d{also}" for axes in (1, 2, 3) for also in ("", "_with_indices"))
-_PICKED = (Told("pick"),)
-_AVERAGED = (Told("mean"),)
-_ROOT = (Told("root", exponent="p"),)
+_PICKED = (Explainer("pick"),)
+_AVERAGED = (Explainer("mean"),)
+_ROOT = (Explainer("root", exponent="p"),)
 _P = Option("p", 3.0, 1.0, 16.0, 0.5, "exponent at the start of training: 1 is the average")
 
 KINDS: dict[str, Kind] = {
@@ -143,7 +143,7 @@ KINDS: dict[str, Kind] = {
         integers="same",
         operations=_MAXIMUM,
         filters_first=False,
-        told=_PICKED,
+        explainers=_PICKED,
         module="MaxPool2d",
         functions=("max_pool2d", "max_pool2d_with_indices", "boolean_dispatch"),
         onnx=("MaxPool",),
@@ -158,7 +158,7 @@ KINDS: dict[str, Kind] = {
         averages=True,
         note="n counts the padding (PyTorch's default) or, uncounted, the pixels alone (ONNX, TensorFlow).",
         operations=_MEAN,
-        told=_AVERAGED,
+        explainers=_AVERAGED,
         module="AvgPool2d",
         functions=("avg_pool2d",),
         onnx=("AveragePool",),
@@ -174,7 +174,7 @@ KINDS: dict[str, Kind] = {
         integers="same",
         operations=_MAXIMUM,
         filters_first=False,
-        told=(Told("pick", picks="min"),),
+        explainers=(Explainer("pick", picks="min"),),
         also=("minimum",),
     ),
     "median": Kind(
@@ -186,7 +186,7 @@ KINDS: dict[str, Kind] = {
         integers="float",
         operations=Operations(sorts=True),
         filters_first=False,
-        told=(Told("pick", picks="median"),),
+        explainers=(Explainer("pick", picks="median"),),
     ),
     "lp": Kind(
         "Lp",
@@ -195,7 +195,7 @@ KINDS: dict[str, Kind] = {
         border="zeros",
         options=(Option("norm", 2.0, 1.0, 16.0, 0.5, "1 is the sum of |x|, large values approach the maximum"),),
         operations=Operations(additions=2),  # n powers, n - 1 additions, a root
-        told=(Told("root", exponent="norm", divides=False),),
+        explainers=(Explainer("root", exponent="norm", divides=False),),
         zeros_add_nothing=True,
         onnx=("LpPool",),
         also=("power",),
@@ -209,7 +209,7 @@ KINDS: dict[str, Kind] = {
         note="Every pixel gets a positive gradient, softmax(r x): monotone, unlike soft.",
         # n times r, n exponentials, n - 1 additions, then / n, log, / r
         operations=Operations(additions=3, window_additions=2),
-        told=(Told("logexp", exponent="r"),),
+        explainers=(Explainer("logexp", exponent="r"),),
         also=("logsumexp",),
     ),
     "soft": Kind(
@@ -224,7 +224,7 @@ KINDS: dict[str, Kind] = {
         note="A value far below its window's output gets a negative gradient.",
         # n times beta, n exponentials, n times x, two sums, a division
         operations=Operations(additions=5, window_additions=-1),
-        told=(Told("weighted", "softmax", exponent="beta"),),
+        explainers=(Explainer("weighted", "softmax", exponent="beta"),),
         also=("softmax",),
     ),
     "gem-window": Kind(
@@ -237,7 +237,7 @@ KINDS: dict[str, Kind] = {
         note="For maps behind a ReLU: values below ε = 1e-6 count as ε and get no gradient.",
         operations=_POWERS,
         positive=True,
-        told=_ROOT,
+        explainers=_ROOT,
     ),
     "mixed": Kind(
         "Mixed",
@@ -257,7 +257,7 @@ KINDS: dict[str, Kind] = {
         operations=Operations(1, 0, 3, -1),  # n against 0, n squares, two sums, a division
         positive=True,
         filters_first=False,
-        told=(Told("weighted", "share"),),
+        explainers=(Explainer("weighted", "share"),),
         zeros_add_nothing=True,
     ),
     "fractional-max": Kind(
@@ -274,7 +274,7 @@ KINDS: dict[str, Kind] = {
         integers="same",
         operations=_MAXIMUM,
         filters_first=False,
-        told=_PICKED,
+        explainers=_PICKED,
     ),
     "mixed-learned": Kind(
         "Mixed, learned",
@@ -428,7 +428,7 @@ KINDS: dict[str, Kind] = {
         in_bins=True,
         operations=_MEAN,
         dense="axes",
-        told=_AVERAGED,
+        explainers=_AVERAGED,
     ),
     "resize": Kind(
         "Resize, anti-aliased",
@@ -487,7 +487,7 @@ KINDS: dict[str, Kind] = {
         mixes_channels=True,
         filters_first=False,
         dense="input",
-        told=(Told("copy", "gradient"),),
+        explainers=(Explainer("copy", "gradient"),),
         shift_note="It jumps by whole pixels, which counts as change",
         also=("polyphase",),
     ),
@@ -502,7 +502,7 @@ KINDS: dict[str, Kind] = {
         operations=_NONE,
         filters_first=False,
         dense="input",
-        told=(Told("copy"),),
+        explainers=(Explainer("copy"),),
         onnx=("Slice",),
         also=("identity", "decimate", "none"),
     ),
@@ -515,7 +515,7 @@ KINDS: dict[str, Kind] = {
         takes=(),
         averages=True,
         operations=_MEAN,
-        told=_AVERAGED,
+        explainers=_AVERAGED,
         module="AdaptiveAvgPool2d",
         functions=("mean", *_ADAPTIVE_AVG),
         onnx=("GlobalAveragePool", "ReduceMean"),
@@ -531,7 +531,7 @@ KINDS: dict[str, Kind] = {
         averages=True,
         integers="same",
         operations=_MAXIMUM,
-        told=_PICKED,
+        explainers=_PICKED,
         module="AdaptiveMaxPool2d",
         functions=("amax", *_ADAPTIVE_MAX),
         onnx=("GlobalMaxPool", "ReduceMax"),
@@ -559,7 +559,7 @@ KINDS: dict[str, Kind] = {
         collapses=("gem p=1 = global-avg",),
         operations=_POWERS,
         positive=True,
-        told=_ROOT,
+        explainers=_ROOT,
         also=("generalizedmean",),
     ),
     "avg-max-cat": Kind(
@@ -572,7 +572,7 @@ KINDS: dict[str, Kind] = {
         takes=(),
         averages=True,
         operations=Operations(1, -1, 1),
-        told=(*_AVERAGED, *_PICKED),
+        explainers=(*_AVERAGED, *_PICKED),
         outputs="average, maximum",
     ),
     "statistics": Kind(
@@ -585,7 +585,7 @@ KINDS: dict[str, Kind] = {
         takes=(),
         # the mean; n differences, n squares, n - 1 additions, / n, a root
         operations=Operations(additions=4, window_additions=1),
-        told=(*_AVERAGED, Told("deviation")),
+        explainers=(*_AVERAGED, Explainer("deviation")),
         outputs="mean, deviation",
     ),
     "adaptive-avg": Kind(
@@ -600,7 +600,7 @@ KINDS: dict[str, Kind] = {
         collapses=("adaptive-avg size=1 = global-avg", "adaptive-avg size=4 = avg k2 s2"),
         in_bins=True,
         operations=_MEAN,
-        told=_AVERAGED,
+        explainers=_AVERAGED,
         functions=_ADAPTIVE_AVG,
         also=("adaptiveaverage",),
     ),
@@ -617,7 +617,7 @@ KINDS: dict[str, Kind] = {
         integers="same",
         in_bins=True,
         operations=_MAXIMUM,
-        told=_PICKED,
+        explainers=_PICKED,
         functions=_ADAPTIVE_MAX,
     ),
     "pyramid": Kind(
@@ -633,7 +633,7 @@ KINDS: dict[str, Kind] = {
         collapses=("pyramid levels=1 = global-max",),
         integers="same",
         operations=_MAXIMUM,
-        told=_PICKED,
+        explainers=_PICKED,
         also=("spatialpyramid", "spp"),
     ),
     "channel-avg": Kind(
@@ -646,7 +646,7 @@ KINDS: dict[str, Kind] = {
         takes=(),
         averages=True,
         operations=_MEAN,
-        told=_AVERAGED,
+        explainers=_AVERAGED,
     ),
     "channel-max": Kind(
         "Channel max",
@@ -659,7 +659,7 @@ KINDS: dict[str, Kind] = {
         averages=True,
         integers="same",
         operations=_MAXIMUM,
-        told=_PICKED,
+        explainers=_PICKED,
     ),
     "maxout": Kind(
         "Maxout",
@@ -673,7 +673,7 @@ KINDS: dict[str, Kind] = {
         averages=True,
         integers="same",
         operations=_MAXIMUM,
-        told=_PICKED,
+        explainers=_PICKED,
     ),
 }
 

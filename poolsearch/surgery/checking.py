@@ -31,7 +31,7 @@ class Replay:
     @property
     def consequences(self) -> tuple[str, ...]:
         """Return what the Plan changes beside its sites, a sentence each: the width of a layer behind a head."""
-        return tuple(edit.words() for edit in self.edits if isinstance(edit, Widen))
+        return tuple(edit.sentence() for edit in self.edits if isinstance(edit, Widen))
 
 
 def find_sites(given: Network | Plan | str, size: tuple[int, int, int] | None = None) -> tuple[Site, ...]:

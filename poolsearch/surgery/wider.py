@@ -30,7 +30,7 @@ class Widen:
     blocks: tuple[int, ...]  # one behind the other: of each channel, so many numbers
     spec: PoolSpec
 
-    def words(self) -> str:
+    def sentence(self) -> str:
         """Return what happens to the layer, in a sentence."""
         takes, took, tiles = self.channels * sum(self.blocks), self.channels * self.numbers, sum(self.blocks)
         done = []

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from poolsearch.app.views import compare
 from poolsearch.figures import compare as compared, network as figures
-from poolsearch.figures.compare import Standing
+from poolsearch.figures.compare import SiteRow
 from poolsearch.measure.cost import aligned, layer_rows, totals
 from poolsearch.plan import Plan
 
@@ -104,29 +104,29 @@ def test_no_layers_give_a_figure_that_says_so():
 
 
 def test_what_stands_at_a_site_has_the_maps_of_its_own_plan():
-    found = {site.name: site for site in compare.standings("resnet18/3x64x64: stem=max k3 s4 p1")}
-    assert found["stem"] == Standing("stem", "max k3 s4 p1", (32, 32), (8, 8))
+    found = {site.name: site for site in compare.site_rows("resnet18/3x64x64: stem=max k3 s4 p1")}
+    assert found["stem"] == SiteRow("stem", "max k3 s4 p1", (32, 32), (8, 8))
     assert (found["layer2"].before, found["layer2"].after) == ((8, 8), (4, 4))  # published: 16 and 8
     assert (found["head"].before, found["head"].after) == ((1, 1), (1, 1))
-    behind = {site.name: site for site in compare.standings(BEHIND)}["layer2"]
+    behind = {site.name: site for site in compare.site_rows(BEHIND)}["layer2"]
     assert (behind.before, behind.after) == ((16, 16), (8, 8))  # the convolution at stride 1 is inside
 
 
 def test_only_changed_sites_show_both_specs():
-    sites = compare.matched(compare.standings(PUBLISHED), compare.standings(AVERAGE))
+    sites = compare.matched(compare.site_rows(PUBLISHED), compare.site_rows(AVERAGE))
     assert compared.changed_sites(sites) == ["stem"]
-    html = compared.site_row(sites, ("3x64x64",))
+    html = compared.sites_html(sites, ("3x64x64",))
     assert html.count('class="changed"') == 1
     assert "A max k3 s2 p1" in html
     assert "B avg k3 s2 p1" in html
     assert "A conv k7" not in html
     assert figures.LIGHT["b"] in html
-    assert figures.LIGHT["b"] not in compared.site_row(sites, ("3x64x64",), dark=True)
+    assert figures.LIGHT["b"] not in compared.sites_html(sites, ("3x64x64",), dark=True)
 
 
 def test_a_box_shows_text_as_text():
-    odd = Standing("<b>x</b>", "<script>", (4, 6), (2, 3))
-    html = compared.site_row([(odd, None)], ("<i>",))
+    odd = SiteRow("<b>x</b>", "<script>", (4, 6), (2, 3))
+    html = compared.sites_html([(odd, None)], ("<i>",))
     assert "<script>" not in html
     assert "<i>" not in html
     assert "4×6 → 2×3" in html
@@ -134,9 +134,9 @@ def test_a_box_shows_text_as_text():
 
 def test_unchanged_poolings_that_keep_the_size_are_left_out():
     one, two = "googlenet/3x96x96", "googlenet/3x96x96: pool2=avg k3 s1 p1"
-    standings = compare.standings(one), compare.standings(two)
-    sites = compare.matched(*standings)
-    ((shown, inputs),) = compare.rows_of_boxes((Plan.parse(one), Plan.parse(two)), standings, sites)
+    site_rows = compare.site_rows(one), compare.site_rows(two)
+    sites = compare.matched(*site_rows)
+    ((shown, inputs),) = compare.rows_of_boxes((Plan.parse(one), Plan.parse(two)), site_rows, sites)
     assert [a.name for a, _ in shown if a.keeps_size] == ["pool2"]
     assert inputs == ("3x96x96",)
 

@@ -181,7 +181,7 @@ def test_nestings_prefixes_ties_and_slices_come_out_as_the_plain_tensors(tmp_pat
     assert all(torch.equal(got.tensors[key], value) for key, value in inner.items())
     assert got.tensors["half"].dtype == torch.bfloat16
     assert got.tensors["a"].data_ptr() == got.tensors["tied"].data_ptr()
-    assert got.contents.said == (
+    assert got.contents.notes == (
         "Taken from 'state_dict'; left aside: 1 other.",
         "'module.' taken off every key (DataParallel puts it there).",
         "'_orig_mod.' taken off every key (torch.compile puts it there).",
@@ -334,7 +334,7 @@ def test_the_file_of_an_averaged_model_is_that_of_its_network(tmp_path):
     torch.save(averaged.state_dict(), tmp_path / "w.pt")
     held = weights.opened(tmp_path / "w.pt")
     assert weights.put_in(small(), held.tensors) == ()
-    assert held.contents.said == (
+    assert held.contents.notes == (
         "'n_averaged' left aside (AveragedModel counts its averages there).",
         "'module.' taken off every key (DataParallel puts it there).",
     )

@@ -16,7 +16,7 @@ ALLOWED = {
     "app/views/sweeps/setup.py": {"max", "avg", "lp", "max-blur", "conv"},  # the same, in the form
     "app/lessons.py": {"blur"},  # a lesson's name
     "config_words.py": {"mixed"},  # mixed precision
-    "explain/stage.py": {"min", "median"},  # what a pick takes, as `Told.picks` says it
+    "explain/stage.py": {"min", "median"},  # what a pick takes, as `Explainer.picks` says it
     "surgery/layout.py": {"max", "min"},  # reductions of torch
     "surgery/record.py": {"max", "min"},
 }
@@ -41,13 +41,13 @@ def test_the_scan_finds_a_comparison():
 
 def test_records_say_what_is_at_odds_nowhere():
     for name, kind in KINDS.items():
-        assert len(kind.told) == (2 if kind.channels == "double" else 1), name
+        assert len(kind.explainers) == (2 if kind.channels == "double" else 1), name
         options = {option.name for option in kind.options}
-        assert {told.exponent for told in kind.told} <= {"", *options}, name
+        assert {explainer.exponent for explainer in kind.explainers} <= {"", *options}, name
         assert kind.dense == "" or "kernel" not in kind.takes, name
         assert kind.in_bins or kind.reduces != "bins", name
         assert not kind.convolution or kind.multiplies == "weights", name
-        assert not kind.in_bins or kind.told[0].form in ("mean", "pick"), name
+        assert not kind.in_bins or kind.explainers[0].form in ("mean", "pick"), name
 
 
 def test_no_word_from_elsewhere_means_two_kinds():

@@ -12,12 +12,12 @@ _REORDERS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # letters that turn the 
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
 
 
-def as_text(words: object) -> str:
+def as_text(value: object) -> str:
     """Return Markdown that shows a text as it was typed, on one line: nothing in it becomes a link, picture or style.
 
     A word that looks like an address is shown as code, where it can't become a link.
     """
-    text = _REORDERS.sub(_UNSEEN, str(words))
+    text = _REORDERS.sub(_UNSEEN, str(value))
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
     return " ".join(_word(word) for word in text.split())
 

@@ -32,8 +32,8 @@ def head(title: str, *badges: tuple[str, Literal["blue", "orange", "gray"]], cap
     """Draw the head row of a page, the same height everywhere: title, badges of (words, colour), a caption."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title, width="content", anchor=False)
-        for words, colour in badges:
-            st.badge(words, color=colour)
+        for label, colour in badges:
+            st.badge(label, color=colour)
         if caption:
             st.caption(caption, width="content")
 

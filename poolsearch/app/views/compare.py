@@ -10,7 +10,7 @@ import streamlit as st
 
 from poolsearch import memory
 from poolsearch.app.controls.variants import both_in_a_link, remember, trained, variant
-from poolsearch.figures.compare import Standing, Standings
+from poolsearch.figures.compare import SitePairs, SiteRow
 from poolsearch.measure.cost import aligned, homes, layer_rows, totals
 from poolsearch.plan import Plan
 from poolsearch.records.network import LayerPair, LayerRow, Totals
@@ -68,7 +68,7 @@ def pairs_of(a: str, b: str) -> tuple[LayerPair, ...]:
 
 
 @memory.kept
-def standings(plan: str) -> tuple[Standing, ...]:
+def site_rows(plan: str) -> tuple[SiteRow, ...]:
     """Return what stands at each site of the trunk and the head, with the maps as this Plan makes them."""
     parsed = Plan.parse(plan)
     replay = replayed(parsed)
@@ -87,7 +87,7 @@ def standings(plan: str) -> tuple[Standing, ...]:
         shrinks = call.site or call.window is not None or call.reduces  # not what its module does afterwards
         around[name] = before, after if shrinks or name not in around else around[name][1]
     return tuple(
-        Standing(
+        SiteRow(
             site.name,
             str(parsed.spec(site.name) or site.main.text),
             *around.get(site.name, (site.before, site.after)),
@@ -149,14 +149,14 @@ def reach(plans: tuple[Plan, Plan], rows: tuple[Sequence[LayerRow], Sequence[Lay
         alike = [row.field_px for row in rows[0]] == [row.field_px for row in rows[1]]
         first = "Both curves are the same: each layer sees as far in B as in A. " if alike else ""
         return first + (f"From `{found[0]}` on, both see the length of the image." if found[0] else "")
-    said = (
+    sentences = (
         f"{letter} sees the length of its image from `{path}` on." if path else f"{letter} never sees it whole."
         for letter, path in zip("AB", found, strict=True)
     )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
-def matched(a: Sequence[Standing], b: Sequence[Standing]) -> list[tuple[Standing, Standing]]:
+def matched(a: Sequence[SiteRow], b: Sequence[SiteRow]) -> list[tuple[SiteRow, SiteRow]]:
     """Return the sites of one backbone as A and B have them, in network order."""
     theirs = {site.name: site for site in b}
     return [(site, theirs[site.name]) for site in a if site.name in theirs]
@@ -164,9 +164,9 @@ def matched(a: Sequence[Standing], b: Sequence[Standing]) -> list[tuple[Standing
 
 def rows_of_boxes(
     plans: tuple[Plan, Plan],
-    standings: tuple[Sequence[Standing], Sequence[Standing]],
-    sites: Sequence[tuple[Standing, Standing]],
-) -> list[tuple[Standings, tuple[str, ...]]]:
+    site_rows: tuple[Sequence[SiteRow], Sequence[SiteRow]],
+    sites: Sequence[tuple[SiteRow, SiteRow]],
+) -> list[tuple[SitePairs, tuple[str, ...]]]:
     """Return (sites, words on the input) of each row of boxes: one where sites are matched, else one a network.
 
     Poolings that keep the map's size and are the same in both are left out: some networks have nine of them.
@@ -176,7 +176,7 @@ def rows_of_boxes(
         shown = [(a, b) for a, b in sites if not a.keeps_size or a.spec != b.spec]
         same = inputs[0] == inputs[1]
         return [(shown, (inputs[0],) if same else (f"A {inputs[0]}", f"B {inputs[1]}"))]
-    a, b = ([site for site in side if not site.keeps_size] for side in standings)
+    a, b = ([site for site in side if not site.keeps_size] for side in site_rows)
     return [([(s, None) for s in a], (f"A {inputs[0]}",)), ([(None, s) for s in b], (f"B {inputs[1]}",))]
 
 

@@ -91,7 +91,7 @@ class Look:
     picture: bytes  # enlarged, a change or a spectrum: what the view asks for
     output: bytes  # at its true size
     width: int  # pixels of the output
-    words: str
+    caption: str
     file: str  # name for a download
     curve: tuple[float, ...]
     spectrum: spectra.Spectrum | None = None
@@ -224,35 +224,35 @@ def look(scene: Scene, side: Side, view: str) -> Look | PoolsearchError:
         found = spectrum(*scene.key, text, 0.5 / side.stride, pixels) if view == "Spectrum" else None
     except PoolsearchError as error:
         return error
-    words = [f"`{text}`", f"{pooled.shape[1]} × {pooled.shape[2]}, {percent(_share(pooled))} kept"]
-    words += [_folded(found[1] if found else None, side.stride)] if view == "Spectrum" else _moved(side, changes, scene)
+    lines = [f"`{text}`", f"{pooled.shape[1]} × {pooled.shape[2]}, {percent(_share(pooled))} kept"]
+    lines += [_folded(found[1] if found else None, side.stride)] if view == "Spectrum" else _moved(side, changes, scene)
     if scene.salt:
         clean = output(scene.name, 0.0, scene.shift, text, pixels)
-        words.append(f"The salt changes it by {percent(moves.distance(pooled, clean))}")
+        lines.append(f"The salt changes it by {percent(moves.distance(pooled, clean))}")
     if view == "Change":
         picture = change(*scene.key, scene.shift, text, pixels)
     else:
         picture = found[0] if found else enlarged(*scene.key, scene.shift, text, pixels)
     file = f"{side.letter}-{text}".replace(" ", "-").replace("=", "-")
-    line, text = found[1] if found else None, "  \n".join(words)
+    line, text = found[1] if found else None, "  \n".join(lines)
     return Look(picture, figures.picture_png(pooled, 1), pooled.shape[2], text, file, changes, line)
 
 
 def input_look(scene: Scene, sides: list[Side], view: str) -> tuple[bytes, spectra.Spectrum | None, str]:
     """Return the picture of the input column, its spectrum in that view, and the words below it."""
-    stride, words = sides[0].stride, [f"{_HEIGHT} × {_WIDTH} pixels"]
-    words[0] += f", moved by {scene.shift}" if scene.shift and view != "Spectrum" else ""
-    words[0] += f", salt on {percent(scene.salt, 0)}" if scene.salt else ""
+    stride, lines = sides[0].stride, [f"{_HEIGHT} × {_WIDTH} pixels"]
+    lines[0] += f", moved by {scene.shift}" if scene.shift and view != "Spectrum" else ""
+    lines[0] += f", salt on {percent(scene.salt, 0)}" if scene.salt else ""
     if view != "Spectrum":
-        return enlarged(*scene.key, scene.shift, "", scene.pixels), None, "  \n".join([*words, _look_for(view, scene)])
+        return enlarged(*scene.key, scene.shift, "", scene.pixels), None, "  \n".join([*lines, _look_for(view, scene)])
     found = spectrum(*scene.key, "", 0.5 / stride, scene.pixels)
     assert found, "an input has a spectrum"
     share = percent(found[1].share_above(0.5 / stride))
-    words += [
+    lines += [
         f"Stride {stride} keeps the rectangle. Outside it lie {share} of the variance along the width: what a pooling "
         "leaves there folds back."
     ]
-    return *found, "  \n".join(words)
+    return *found, "  \n".join(lines)
 
 
 def _look_for(view: str, scene: Scene) -> str:
@@ -302,10 +302,10 @@ def _share(pooled: Array) -> float:
 
 
 def _moved(side: Side, changes: tuple[float, ...], scene: Scene) -> list[str]:
-    words = [f"Mean change over 1 to {moves.SHIFTS[-1]} pixels: **{percent(moves.mean_change(changes))}**"]
+    lines = [f"Mean change over 1 to {moves.SHIFTS[-1]} pixels: **{percent(moves.mean_change(changes))}**"]
     if scene.shift:
-        words.append(f"Moved by {scene.shift}: {percent(changes[scene.shift])}")
-    return [*words, *filter(None, [KINDS[side.kind].shift_note])]
+        lines.append(f"Moved by {scene.shift}: {percent(changes[scene.shift])}")
+    return [*lines, *filter(None, [KINDS[side.kind].shift_note])]
 
 
 def _folded(found: spectra.Spectrum | None, stride: int) -> str:

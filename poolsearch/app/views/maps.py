@@ -33,7 +33,7 @@ class View:
     plan: Plan
     weights: Path | None
 
-    def words(self, site: str) -> str:
+    def caption(self, site: str) -> str:
         """Return what stands at a site, in words."""
         spec = self.plan.spec(site)
         if spec:
