@@ -230,6 +230,18 @@ def test_a_sweep_at_work_runs_lost_trials_again_on_command(tiny):
     assert (outcome.status.state, outcome.document()["counts"]) == ("done", {"complete": 8})
 
 
+def test_every_free_worker_gets_a_trial_before_any_answer_is_waited_for(tiny):
+    at_work = []
+
+    class Watched(ScriptedEngine):
+        def poll(self, timeout):
+            at_work.append(len(self.jobs))
+            return super().poll(timeout)
+
+    run(tiny, Options(workers=3), make_engine=lambda *_: Watched(lambda job: done(), workers=3))
+    assert at_work[:3] == [3, 2, 1]  # three, the two that are left of five, and the timing
+
+
 def test_a_worker_that_dies_once_costs_nothing_but_time(tiny):
     outcome, engine = sweep(tiny, lambda job: {"event": "died", "reason": "killed"} if job.attempt == 1 else done())
     assert outcome.document()["counts"] == {"complete": 5}

@@ -187,3 +187,35 @@ def test_a_sweep_whose_study_is_elsewhere_and_not_known_where_does_not_begin_ane
     (open_folder("tiny").path / "options.json").unlink()
     with pytest.raises(StudyError, match=r"options.json' is missing. It records where the study of 'tiny' is kept"):
         sweep(tiny, resume=True)
+
+
+@pytest.mark.parametrize(("deaths", "tries", "ms"), [(0, 1, 10.0), (2, 3, 10.0), (9, 3, 2.0)])
+def test_when_the_worker_dies_that_times_all_networks_it_is_tried_twice_more(tiny, deaths, tries, ms):
+    """Where it can't be done, the figures of the trials stand."""
+    asked = []
+
+    class Dying(ScriptedEngine):
+        def poll(self, timeout):
+            answers = super().poll(timeout)
+            for answer in [answer for answer in answers if "latencies" in answer]:
+                asked.append(answer["attempt"])
+                answer["latencies"] = [{"ms": 10.0, "low_ms": 9.0, "high_ms": 11.0} for _ in answer["latencies"]]
+                if len(asked) <= deaths:
+                    answers[answers.index(answer)] = {
+                        "event": "died", "id": answer["id"], "attempt": answer["attempt"], "reason": "Signal 9.",
+                        "outside": True,
+                    }  # fmt: skip
+            return answers
+
+    outcome = sweep(tiny, Dying(lambda job: done()))
+    assert asked == [1, 2, 3][:tries]
+    assert outcome.status.state == "done"
+    assert {row.latency_ms for row in outcome.rows} == {ms}
+
+
+def test_the_last_lines_of_a_log_and_none_where_there_is_no_log(tiny):
+    home = open_folder("tiny")
+    assert launch.log_tail(home) == ""
+    home.path.mkdir(parents=True)
+    home.log_file.write_text("".join(f"line {number}\n" for number in range(1000)))
+    assert launch.log_tail(home, lines=2) == "line 998\nline 999"
