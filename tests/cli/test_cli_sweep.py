@@ -194,11 +194,11 @@ def test_a_sweep_in_the_background_is_steered_from_the_shell(tiny, tmp_path):
     wait_for("steered", "running")
     assert ask("pause", "steered").stdout == "Paused.\n"
     wait_for("steered", "paused")
-    assert ask("workers", "steered", "2").stdout == "It now has 2 workers.\n"
+    assert ask("workers", "steered", "2").stdout == "The sweep now has 2 workers.\n"
     assert ask("add", "steered", "2", "--id", "two-more").stdout == "The sweep now has 7 trials.\n"
     assert ask("add", "steered", "2", "--id", "two-more").stdout == "The sweep now has 7 trials.\n"  # done once
     assert open_folder("steered").config().trials == 7
-    assert ask("resume", "steered").stdout == "It goes on.\n"
+    assert ask("resume", "steered").stdout == "Resumed.\n"
     assert ask("stop", "steered").stdout == "Stopped. Running trials start over when the sweep is resumed.\n"
     wait_for("steered", "stopped")
     assert ask("rename", "steered", "renamed").stdout == "'steered' is 'renamed' now.\n"

@@ -375,6 +375,6 @@ def test_two_sweeps_take_turns(hundred, own_runs):
     two = start(second, own_runs, "--workers", "1")
     _, err = two.communicate(timeout=600)
     assert two.returncode == 0
-    assert "Waits for 'first' to end." in err
+    assert "Waiting for 'first' to finish." in err
     assert one.wait(10) == 0
     assert [row.state for row in trial_rows(open_folder("second"))] == ["complete"] * 3
