@@ -94,6 +94,7 @@ def test_an_error_is_not_kept(calls):
 # The files that have other caches than `kept`, and what these can hold: nothing that grows with a visitor
 SMALL = {
     "poolsearch/networks/backbones.py": "names and a record a name",
+    "poolsearch/networks/declared.py": "three names for each backbone that a package declares",
     "poolsearch/plan/costs.py": "a row a kind",
     "poolsearch/networks/sizes.py": "some numbers a network",
     "poolsearch/data/datasets.py": "the scans (0.5 MB) and one set, that memory holds (`check_room`)",

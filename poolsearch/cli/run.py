@@ -47,17 +47,19 @@ class Reporter:
 def run(
     config: Annotated[Path, typer.Argument(help="the sweep's TOML file")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="override a key, as in training.epochs=5")] = None,
-    workers: Annotated[int | None, typer.Option(help="processes; default one a core, or one a GPU")] = None,
+    workers: Annotated[int | None, typer.Option(help="processes (default: one per core, or one per GPU)")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
-    storage: Annotated[str | None, typer.Option(help="SQLAlchemy URL; default a SQLite file in runs/")] = None,
+    storage: Annotated[str | None, typer.Option(help="SQLAlchemy URL (default: a SQLite file in runs/)")] = None,
     engine: Annotated[str | None, typer.Option(help="local, or ray for a cluster")] = None,
-    address: Annotated[str | None, typer.Option(help="of the Ray cluster; default the one of this machine")] = None,
+    address: Annotated[str | None, typer.Option(help="of the Ray cluster (default: the one on this machine)")] = None,
     gpu_model: Annotated[str | None, typer.Option(help="where a cluster has several; one sweep uses one")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="continue a study that is there already")] = False,
-    or_start: Annotated[bool, typer.Option("--resume-or-start", help="continue it, or else start it")] = False,
-    retry: Annotated[bool, typer.Option(help="continue, and run again the trials lost to dead workers")] = False,
-    retime: Annotated[bool, typer.Option("--time-again", help="continue, and time all its networks again")] = False,
-    at_once: Annotated[bool, typer.Option("--at-once", help="do not wait for the sweeps that came before")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue an existing study")] = False,
+    or_start: Annotated[
+        bool, typer.Option("--resume-or-start", help="continue it if it exists, else start it")
+    ] = False,
+    retry: Annotated[bool, typer.Option(help="continue, and rerun the trials lost to dead workers")] = False,
+    retime: Annotated[bool, typer.Option("--time-again", help="continue, and time all its networks anew")] = False,
+    at_once: Annotated[bool, typer.Option("--at-once", help="do not wait for earlier sweeps")] = False,
 ) -> None:
     """Search over Plans as a TOML config says; a study that is resumed runs where and as it last did."""
     from poolsearch.sweep.folder.folder import open_folder

@@ -42,7 +42,7 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 @refusing
 def status(study: Study, as_json: Json = False) -> None:
-    """Say where a sweep stands: state, counts, what is at work, time left."""
+    """Say where a sweep stands: state, counts, what is running, time left."""
     from poolsearch.units import duration, left_in_words, of_budget, size
 
     now = _opened(study).status()
@@ -63,12 +63,12 @@ def status(study: Study, as_json: Json = False) -> None:
 def start(
     config: Annotated[Path, typer.Argument(help="the sweep's TOML file")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="override a key, as in training.epochs=5")] = None,
-    workers: Annotated[int | None, typer.Option(help="processes; default one a core, or one a GPU")] = None,
+    workers: Annotated[int | None, typer.Option(help="processes (default: one per core, or one per GPU)")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    storage: Annotated[str | None, typer.Option(help="SQLAlchemy URL; default a SQLite file in runs/")] = None,
+    storage: Annotated[str | None, typer.Option(help="SQLAlchemy URL (default: a SQLite file in runs/)")] = None,
     engine: Annotated[str, typer.Option(help="local, or ray for a cluster")] = "local",
 ) -> None:
-    """Start a sweep in the background; it outlives this shell. Behind one that is at work it waits for its turn."""
+    """Start a sweep in the background; it outlives this shell, and waits for its turn behind a running one."""
     from poolsearch.config import load
     from poolsearch.sweep.folder.folder import open_folder
     from poolsearch.sweep.running import launch
@@ -83,14 +83,14 @@ def start(
 @app.command()
 @refusing
 def pause(study: Study, id: Id = "") -> None:
-    """Let the trials at work run to their end, and begin no new one."""
+    """Let running trials finish, and start no new one."""
     _send(study, "pause", 0, id)
 
 
 @app.command()
 @refusing
 def resume(study: Study, id: Id = "") -> None:
-    """Let a paused sweep go on, or start again one that is not at work."""
+    """Resume a paused sweep, or restart one that is not running."""
     from poolsearch.sweep.running import launch
 
     home = _opened(study)
@@ -124,14 +124,14 @@ def time_(study: Study) -> None:
 @app.command()
 @refusing
 def stop(study: Study, id: Id = "") -> None:
-    """End a sweep now; the trials at work begin anew when it is resumed."""
+    """Stop a sweep now; its running trials restart when it is resumed."""
     _send(study, "stop", 0, id)
 
 
 @app.command()
 @refusing
 def cancel(study: Study, trial: Annotated[int, typer.Argument(help="its number")], id: Id = "") -> None:
-    """End one trial that is at work; it counts as cancelled, neither complete nor failed."""
+    """Stop one running trial; it counts as cancelled, neither complete nor failed."""
     _send(study, "cancel", trial, id)
 
 
@@ -143,7 +143,7 @@ def add(
     minutes: Annotated[bool, typer.Option("--minutes", help="minutes instead of trials")] = False,
     id: Id = "",
 ) -> None:
-    """Give a sweep more trials, or minutes; one that is not at work starts again."""
+    """Give a sweep more trials, or minutes; one that is not running starts again."""
     from poolsearch.sweep.running import launch
 
     home = _opened(study)
@@ -157,14 +157,14 @@ def add(
 @app.command()
 @refusing
 def workers(study: Study, count: Annotated[int, typer.Argument(help="how many there shall be")], id: Id = "") -> None:
-    """Change the number of workers; one that is at work ends with its trial."""
+    """Change the number of workers; a running one ends with its trial."""
     _send(study, "workers", count, id)
 
 
 @app.command()
 @refusing
 def rename(study: Study, name: Annotated[str, typer.Argument(help="the new name")]) -> None:
-    """Give a sweep that is not at work another name."""
+    """Rename a sweep that is not running."""
     from poolsearch.sweep.folder import folder
 
     folder.rename(_opened(study), name)

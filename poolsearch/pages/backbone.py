@@ -3,7 +3,7 @@
 import streamlit as st
 
 from poolsearch.app.controls import variants
-from poolsearch.app.views import backbone, take
+from poolsearch.app.views import backbone, export
 from poolsearch.figures import network as figures
 from poolsearch.measure.advice import advice
 from poolsearch.measure.cost import layer_rows, totals
@@ -28,7 +28,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.code(str(plan), language=None, wrap_lines=True)
     variants.open_page("compare", "Compare A and B", ":material/compare_arrows:")
     variants.open_page("maps", "Feature maps", ":material/blur_on:")
-    take.take_along(plan, rows)
+    export.downloads(plan, rows)
 for sentence in advice(plan):
     st.caption(f":material/lightbulb: {sentence}")
 with st.expander("Every layer, for one image in float32"):

@@ -460,7 +460,7 @@ def test_a_sweep_whose_database_has_no_study_yet_is_starting_and_not_broken(tiny
         RDBStorage(f"sqlite:///{path}").remove_session()  # the tables are there, and no study in them
         at = page(sweep="tiny")
         assert "Starting" in words(at)
-        assert "No trial has begun yet: the workers are starting." in words(at)
+        assert "No trial has started yet: the workers are starting." in words(at)
         assert not at.warning
 
 

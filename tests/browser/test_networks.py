@@ -1,4 +1,4 @@
-"""The page Backbone on networks that are not the default: search, a site of several branches, what is taken along."""
+"""The page Backbone on networks that are not the default: search, a site of several branches, what is exported."""
 
 import re
 
@@ -30,7 +30,7 @@ def test_the_python_file_that_is_taken_along_needs_no_poolsearch(tab):
     tab.goto("/backbone?a=resnet18/3x64x64:%20stem=max-blur%20k3%20s2%20p1")
     expect(tab.get_by_text("1 of 6 sites changed")).to_be_visible(timeout=60_000)
     idle(tab)
-    tab.get_by_text("Take along").click()
+    tab.get_by_text("Export").click()
     with tab.expect_download() as download:
         tab.locator(".st-key-take-python button").click()
     text = download.value.path().read_text()

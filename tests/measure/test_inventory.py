@@ -469,7 +469,9 @@ def test_weights_beside_a_graph_are_counted_by_their_shapes_and_never_opened(tmp
     assert [(row.name, row.spec) for row in found.poolings] == [("conv", "conv k7 s2")]
     assert found.parameters == 5 * 4 * 3 * 49 + 2
     assert dict(found.dtypes) == {"float": 4 * 5 * 4 * 3 * 49, "int64": 16}
-    assert found.notes[1].startswith(f"The numbers of 6 of 6 tensors are in '{tmp_path}/secret'")
+    assert found.notes[1].startswith(
+        f"The numbers of 6 of 6 tensors are in '{str(tmp_path)[:50]}"
+    )  # a long one is shortened
     assert found.notes[1].endswith("and 2 more, which is not opened.")
     assert len(found.notes[1]) < 400
     model = onnx_of(path)

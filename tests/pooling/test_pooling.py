@@ -79,7 +79,7 @@ def test_a_constant_stays_that_constant_and_nothing_leaves_the_range(spec):
 
 
 @pytest.mark.parametrize(
-    "kind", [name for name, kind in KINDS.items() if not kind.averages and kind.told[0].form != "copy"]
+    "kind", [name for name, kind in KINDS.items() if not kind.averages and kind.explainers[0].form != "copy"]
 )
 def test_what_does_not_promise_to_average_leaves_the_range_of_some_map(kind):
     """A negative constant does it for sums, weights and maps made for a ReLU; a peak on an odd map for the others."""

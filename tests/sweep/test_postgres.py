@@ -1,4 +1,4 @@
-"""A study in PostgreSQL, on a server of the test's own: restarted, stopped for good, fought over, asked wrongly."""
+"""A study in PostgreSQL, on a server of the test's own: restarted, stopped permanently, fought over, asked wrongly."""
 
 import contextlib
 import importlib.util

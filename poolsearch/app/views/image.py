@@ -127,7 +127,7 @@ def shown() -> str:
 
 def take_along(looks: list[Look | PoolsearchError], sides: list[Side]) -> None:
     """Draw the downloads: the outputs as PNG, the shift curves as CSV."""
-    with st.popover("Take along", icon=":material/download:"):
+    with st.popover("Export", icon=":material/download:"):
         for side, look in zip(sides, looks, strict=True):
             if isinstance(look, Look):
                 st.download_button(

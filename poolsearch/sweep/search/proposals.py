@@ -92,7 +92,7 @@ class Proposals:
     def reopen(self, number: int) -> None:
         """Say that a trial that failed runs again."""
         self._known[number].state = TrialState.RUNNING
-        self._mirrored.pop(number, None)  # there it has failed for good
+        self._mirrored.pop(number, None)  # there it has failed permanently
         if self._mirror:
             self._show(number)
 

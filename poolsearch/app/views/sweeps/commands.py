@@ -1,4 +1,4 @@
-"""What one says to a sweep from its page: pause, resume, stop, add trials, change the workers, cancel a trial.
+"""Commands to a sweep from its page: pause, resume, stop, add trials, change the workers, cancel a trial.
 
 Nothing is remembered here that matters: a command is a file in the sweep's folder. Its id is made of what the visitor
 saw, so that the same button pressed in two tabs is one command.

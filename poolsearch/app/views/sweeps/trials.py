@@ -1,4 +1,4 @@
-"""The trials of a sweep as tables: those that ended and those at work, the failures, and files to take along."""
+"""The trials of a sweep as tables: those that ended and those at work, the failures, and files to download."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def table_rows(
     A figure other than the usual two has a column where the sweep trades it.
     """
     at_work = {trial.number: trial for trial in status.running}
-    begun = sorted((row for row in rows if row.state != "waiting"), key=lambda row: -row.number)[:_NEWEST]
+    started = sorted((row for row in rows if row.state != "waiting"), key=lambda row: -row.number)[:_NEWEST]
     lines = []
-    for row in begun:
+    for row in started:
         now = at_work.get(row.number)
         curve = now.curve if now else row.curve
         state: str = "on the front" if row.on_front else row.state
@@ -92,9 +92,9 @@ def trials(status: SweepStatus, rows: Sequence[TrialRow], objectives: Sequence[s
 
 def _nothing_yet(status: SweepStatus) -> str:
     if status.state == "queued":
-        return "It has not begun: sweeps take turns, for timing needs the machine alone."
+        return "It has not started: sweeps take turns, because timing needs the machine to itself."
     if status.alive:
-        return "No trial has begun yet: the workers are starting."
+        return "No trial has started yet: the workers are starting."
     return "It has no trials."
 
 

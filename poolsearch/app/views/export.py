@@ -1,4 +1,4 @@
-"""What a visitor takes along from the Backbone page: the network as a Python file, a sweep, the layers, the link."""
+"""What can be downloaded from the Backbone page: the network as a Python file, a sweep, the layers, the link."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def layers_csv(rows: Sequence[LayerRow]) -> str:
     return csv_text(names, [[getattr(row, name) for name in names] for row in rows])
 
 
-def take_along(plan: Plan, rows: Sequence[LayerRow]) -> None:
+def downloads(plan: Plan, rows: Sequence[LayerRow]) -> None:
     """Draw the downloads of a Plan, and its link."""
-    with st.popover("Take along", icon=":material/download:"):
+    with st.popover("Export", icon=":material/download:"):
         name = f"{plan.backbone}-{plan.hash}"
         st.download_button(
             "Python, runs without Poolsearch", python_file(str(plan)), f"{name}.py", key="take-python", width="stretch"
