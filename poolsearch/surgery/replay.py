@@ -105,7 +105,7 @@ def _must_meet(call: SizedCall, found: Map, maps: list[Map], trace: Trace) -> No
         raise SiteError(f"The branches that meet at {_place(call, trace)} are {got} pixels; they must be equal.")
     if found != call.map and call.spatial_axes and not call.window and call.op not in ("batch_norm", "prelu"):
         for shape in call.outside:
-            fixed = len(shape) >= -call.spatial_axes[0] and (shape[call.spatial_axes[0]], shape[call.spatial_axes[1]])
+            fixed = len(shape) >= -call.spatial_axes[0] and call.map_in(shape)
             if fixed == call.map and fixed != (1, 1):
                 raise SiteError(
                     f"{_place(call, trace)} adds a tensor of {fixed[0]}x{fixed[1]} pixels, "

@@ -167,10 +167,7 @@ def _site(
     source = _entering(trace, main)
     before, after = shapes[source], shapes[main.call]
     entering = trace.calls[source]
-    into = (
-        (before[entering.spatial_axes[0]], before[entering.spatial_axes[1]]) if entering.spatial_axes else entering.map
-    )
-    out = (after[call.spatial_axes[0]], after[call.spatial_axes[1]]) if call.spatial_axes else (1, 1)
+    into, out = entering.map_in(before) or entering.map, call.map_in(after) or (1, 1)
     still = role == "trunk" and not call.reduces
     behind = _behind(trace, users, main.call, call.channels) if role == "head" and len(group) == 1 else None
     locked = _locked(role, call, members, trace)

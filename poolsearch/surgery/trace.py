@@ -67,6 +67,13 @@ class SizedCall(Call):
         """Return how many channels the result has."""
         return self.shape[-1] if self.channels_last else self.shape[1]
 
+    def map_in(self, shape: tuple[int, ...]) -> tuple[int, int] | None:
+        """Return height and width as they stand in a shape of this result; None where no axes are theirs."""
+        if self.spatial_axes is None:
+            return None
+        height, width = self.spatial_axes
+        return shape[height], shape[width]
+
     @property
     def reduces(self) -> bool:
         """Return whether the call shrinks a map: by a stride, a step, or a collapse to a fixed size."""

@@ -76,14 +76,12 @@ def site_rows(plan: str) -> tuple[SiteRow, ...]:
     home = homes(sites)
     around: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
     for call, result in zip(trace.calls[1:], shapes[1:], strict=True):
-        name, entering = call.site or home.get(call.path or "forward", ""), trace.calls[call.inputs[0]]
-        if not name or not entering.spatial_axes:
+        name, source = call.site or home.get(call.path or "forward", ""), call.inputs[0]
+        entering = trace.calls[source].map_in(shapes[source])
+        if not name or entering is None:
             continue
-        source = shapes[call.inputs[0]]
-        before = (
-            around[name][0] if name in around else (source[entering.spatial_axes[0]], source[entering.spatial_axes[1]])
-        )
-        after = (result[call.spatial_axes[0]], result[call.spatial_axes[1]]) if call.spatial_axes else (1, 1)
+        before = around[name][0] if name in around else entering
+        after = call.map_in(result) or (1, 1)
         shrinks = call.site or call.window is not None or call.reduces  # not what its module does afterwards
         around[name] = before, after if shrinks or name not in around else around[name][1]
     return tuple(
